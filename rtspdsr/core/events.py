@@ -1,0 +1,377 @@
+"""What the deciding code says: effects to perform, and facts for the session log.
+
+An ``Effect`` asks the shell to change the forwarding core. Every other event is a fact, and one line of
+the session log: its name there is the class name in snake case, its keys are the field names (the list
+of keys is in ``sessionlog.py``). Times are seconds on the monotonic clock; the log turns them into
+wall-clock time.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rtspdsr.model import Address, FlowKey, Pin
+
+
+class CloseReason(StrEnum):
+    """Why a session ended, as far as half a conversation can tell."""
+
+    TEARDOWN = "teardown"
+    EXPIRED = "expired"  #: neither control connection nor UDP heard for ``idle``
+    CONNECTION_CLOSED = "connection_closed"  #: FIN or RST, and nothing heard for a linger after it
+    BACKEND_DOWN = "backend_down"
+    DRAINED = "drained"
+
+
+class OpaqueKind(StrEnum):
+    """Why a connection cannot be read."""
+
+    TLS = "tls"
+    HTTP_TUNNEL = "http_tunnel"
+    NOT_RTSP = "not_rtsp"
+
+
+class Guess(StrEnum):
+    """What is inferred from the client's half alone (design rule 13); always logged as inferred."""
+
+    UNAUTHORIZED = "unauthorized"  #: the same request again, now with Authorization
+    REFUSED = "refused"  #: DESCRIBE, and the connection ended without SETUP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something the deciding code said at ``at``."""
+
+    at: float
+
+
+# --- effects -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect(Event):
+    """A change of the forwarding core, to be made before the segment that caused it is sent on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PinMade(Effect):
+    """Make or replace a pin.
+
+    provisional: the client's ACKs have not moved yet; from a budget of its own
+    """
+
+    pin: Pin
+    provisional: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PinReleased(Effect):
+    """Delete a pin and its statistics."""
+
+    flow: FlowKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientPlaced(Effect):
+    """New flows of this client go to this backend while it has sessions."""
+
+    service_id: int
+    client: Address
+    backend_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientReleased(Effect):
+    """The client's last session ended, and its linger passed: it is placed anew."""
+
+    service_id: int
+    client: Address
+
+
+# --- facts about a connection --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionEvent(Event):
+    """A fact about one TCP control connection."""
+
+    service_id: int
+    backend_id: int
+    client: Address
+    client_port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpaqueConnection(ConnectionEvent):
+    """Pinned and forwarded, but not readable: no session can be followed in it."""
+
+    kind: OpaqueKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReassemblyGap(ConnectionEvent):
+    """Bytes of the client's stream were never seen; requests in them are unknown."""
+
+    missing_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowDistrusted(ConnectionEvent):
+    """A retransmission carried other bytes than before: the flow is forwarded, and no longer read."""
+
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestMalformed(ConnectionEvent):
+    """Bytes that are no request; the parser went on at the next one. ``problem`` is printable text."""
+
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestInferred(ConnectionEvent):
+    """What the answer to a request probably was."""
+
+    guess: Guess
+    method: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackerFull(ConnectionEvent):
+    """A limit of the tracker was reached: the connection is forwarded, and not read.
+
+    limit: the configuration key of that limit
+    """
+
+    limit: str
+
+
+# --- facts about a session -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionEvent(ConnectionEvent):
+    """A fact about one RTSP session.
+
+    session: our own name of it, unique in the log; the server's Session id is seldom known at first
+    """
+
+    session: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOpened(SessionEvent):
+    """A first SETUP. ``url`` without credentials."""
+
+    url: str
+    user_agent: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackPinned(SessionEvent):
+    """A SETUP of one track: its flows are pinned.
+
+    transport:    ``udp``, ``tcp`` (interleaved) or ``multicast``
+    client_ports: UDP ports that were pinned, RTP first
+    channels:     interleaved channels, RTP first
+    """
+
+    url: str
+    transport: str
+    client_ports: tuple[int, ...] = ()
+    channels: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionPlaying(SessionEvent):
+    """The client asked for PLAY."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionPaused(SessionEvent):
+    """The client asked for PAUSE."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRecording(SessionEvent):
+    """The client asked for RECORD: media flows from it to the backend."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionMovedToTcp(SessionEvent):
+    """A track that was set up over UDP was set up again interleaved, in the same session."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStalled(SessionEvent):
+    """Delivery stopped while the session plays: neither ACKs nor sequence numbers move.
+
+    silent_s: seconds since the last progress
+    """
+
+    silent_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionResumed(SessionEvent):
+    """Delivery goes on after a stall of ``stalled_s`` seconds."""
+
+    stalled_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionAdopted(SessionEvent):
+    """Taken over from an earlier daemon by a restarted one."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestOutOfTurn(SessionEvent):
+    """A request that the session's state does not allow; the server will judge it."""
+
+    method: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationRefused(SessionEvent):
+    """``destination=`` or a foreign ``dest_addr`` in a Transport header: logged, never followed."""
+
+    destination: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PinContested(SessionEvent):
+    """Two sessions claim one client port; the later one has it (a client reuses a port it has freed).
+
+    other: the session that had it
+    """
+
+    client_ports: tuple[int, ...]
+    other: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionClosed(SessionEvent):
+    """The session has ended, or was last heard so long ago that its server has ended it."""
+
+    reason: CloseReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSummary(SessionEvent):
+    """The one record per session that reviews are made from. ``None``: not known.
+
+    transports:          of its tracks, in the order of SETUP, e.g. ("udp", "udp")
+    opened_at:           first SETUP
+    played_at:           first PLAY or RECORD
+    closed_at:           when it was closed
+    setup_s:             from the connection's SYN to the first PLAY or RECORD
+    first_delivery_s:    from the SYN to the first sign of delivery (ACK progress after PLAY, or a receiver
+                         report); an upper bound, as fine as the statistics are read
+    client_bytes:        whole frames from the client, control and media
+    delivered_bytes:     TCP: acknowledged by the client, responses included
+    delivered_packets:   UDP: progress of the highest sequence number in receiver reports, all tracks
+    lost_packets:        cumulative, last report, all tracks
+    worst_loss, last_loss: fraction of one report interval, 0 to 1, any track
+    jitter:              last report, RTP timestamp units, largest of the tracks
+    stalls, stalled_s:   how often delivery stopped, and how long in all
+    """
+
+    server_session: str | None
+    url: str
+    user_agent: str
+    transports: tuple[str, ...]
+    client_ports: tuple[int, ...]
+    opened_at: float
+    played_at: float | None
+    closed_at: float
+    setup_s: float | None
+    first_delivery_s: float | None
+    client_packets: int
+    client_bytes: int
+    delivered_bytes: int | None
+    delivered_packets: int | None
+    lost_packets: int | None
+    worst_loss: float | None
+    last_loss: float | None
+    jitter: int | None
+    stalls: int
+    stalled_s: float
+    reason: CloseReason
+
+
+# --- facts about backends, the daemon and the forwarding core ----------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendResolved(Event):
+    """A backend's MAC address is known, or has changed."""
+
+    service_id: int
+    backend_id: int
+    mac: str
+    interface: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendLost(Event):
+    """A backend answers neither ARP nor ND: it gets no new clients."""
+
+    service_id: int
+    backend_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableFilled(Event):
+    """A service's slot table was filled anew.
+
+    shares:      slots per backend name
+    """
+
+    service_id: int
+    shares: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VipClaimed(Event):
+    """Another machine answers for a VIP: two owners of one address."""
+
+    vip: Address
+    mac: str
+    interface: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigReloaded(Event):
+    """A new configuration is in force. ``changes`` in words, one a difference."""
+
+    changes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigRefused(Event):
+    """A reload failed; the old configuration stays in force."""
+
+    mistakes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonStarted(Event):
+    """Forwarding is attached.
+
+    mode:    ``native`` or ``generic`` XDP, per interface
+    adopted: pins found from an earlier daemon
+    """
+
+    mode: dict[str, str]
+    adopted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonStopped(Event):
+    """The daemon ends. ``forwarding`` says what goes on without it."""
+
+    forwarding: str
