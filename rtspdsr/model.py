@@ -77,6 +77,7 @@ class Segment:
     opened_at:       when the SYN passed, seconds on the monotonic clock; None if it was not seen
     payload:         the bytes of RTSP in it; empty for a bare FIN or RST
     frame:           the whole Ethernet frame, to be sent on; empty for a notice (XDP sent it on itself)
+    tcp_offset:      where the TCP header begins in the frame, octets
     ifindex:         interface that it came in by
     """
 
@@ -89,6 +90,7 @@ class Segment:
     initial: int | None = None
     opened_at: float | None = None
     frame: bytes = b""
+    tcp_offset: int = 0
     ifindex: int = 0
 
 

@@ -164,8 +164,9 @@ SEGMENT = Layout(
     ("payload_offset", "H"),
     ("payload_length", "H"),
     ("backend", "H"),
+    ("tcp_offset", "H"),
     ("tcp_flags", "B"),
-    ("pad", "5x"),
+    ("pad", "3x"),
 )
 VIP_CLAIM = Layout("vip_claim", ("vip", "16s"), ("mac", "6s"), ("pad", "2x"), ("ifindex", "I"))
 
@@ -282,7 +283,7 @@ def unpack_statistics(values: bytes | memoryview, offset: int) -> PinReading:
 
 def unpack_segment(record: bytes) -> Segment:
     """A segment, or a notice, from its ring record: the struct, then the frame."""
-    (key, opened, initial, sequence, ack, ifindex, length, offset, size, backend, flags) = (
+    (key, opened, initial, sequence, ack, ifindex, length, offset, size, backend, tcp, flags) = (
         SEGMENT.unpack_from(record)
     )
     frame = record[SEGMENT.size : SEGMENT.size + length]
@@ -296,6 +297,7 @@ def unpack_segment(record: bytes) -> Segment:
         initial=initial if opened else None,
         opened_at=opened * _NANO if opened else None,
         frame=frame,
+        tcp_offset=tcp,
         ifindex=ifindex,
     )
 

@@ -140,8 +140,9 @@ struct segment {
 	__u16 payload_offset; /* from the start of the frame */
 	__u16 payload_length;
 	__u16 backend;
+	__u16 tcp_offset; /* of the TCP header, from the start of the frame */
 	__u8 tcp_flags;
-	__u8 pad[5];
+	__u8 pad[3];
 };
 
 /* A foreign machine claims a VIP. Same ring as the notices, told apart by the record's length. */
