@@ -1,0 +1,66 @@
+# Everything starts here: each target installs what it needs on a fresh Debian 12, and only what is missing.
+#
+#   make demo ARGS='...'   and   make test ARGS='-k sessionlog'   pass ARGS on
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# The lab owns namespaces and links of the machine: one thing at a time, even under make -j.
+.NOTPARALLEL:
+
+PYTHON ?= /usr/bin/python3
+VENV ?= .venv
+ARGS ?=
+
+READY := $(VENV)/.ready
+OBJECT := rtspdsr/dataplane/forward.bpf.o
+SOURCES := $(wildcard rtspdsr/dataplane/*.c rtspdsr/dataplane/*.h)
+
+# $(call alone,COMMAND): COMMAND, unless another demo or test run is at work on this machine
+LOCK := /run/lock/rtspdsr-make.lock
+BUSY := 75
+alone = flock --nonblock --close --conflict-exit-code $(BUSY) $(LOCK) $(1) || { status=$$?; \
+	((status != $(BUSY))) || echo "error: another demo or test run holds $(LOCK)" >&2; exit $$status; }
+
+.PHONY: help demo test check build clean distclean setup system root
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: root setup ## build the lab, play through the balancer, show what happened
+	@$(call alone,$(VENV)/bin/rtspdsr lab demo $(ARGS))
+
+test: root setup ## run all tests, with real servers and players in the lab
+	@$(call alone,$(VENV)/bin/python -m pytest $(ARGS))
+
+check: setup ## ruff and mypy
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+
+build: setup ## wheel and source archive, in dist/
+	$(VENV)/bin/python -m hatchling build
+
+setup: $(READY) $(OBJECT) ## install what is missing: Debian packages, virtual environment, BPF object
+
+clean: ## remove what was built
+	rm -rf build dist $(OBJECT) .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find rtspdsr tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## the same, and the virtual environment
+	rm -rf $(VENV)
+
+root:
+	@if ((EUID != 0)); then echo "error: this needs root: network namespaces, XDP; run: sudo make" >&2; exit 1; fi
+
+system:
+	@apt/install-missing
+
+$(READY): pyproject.toml hatch_build.py | system
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing Python packages into $(VENV)"
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(OBJECT): $(SOURCES) hatch_build.py | $(READY)
+	$(VENV)/bin/python hatch_build.py
