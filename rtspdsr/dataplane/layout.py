@@ -8,6 +8,7 @@ import struct
 from collections.abc import Sequence
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
+from mmap import mmap
 from typing import Any
 
 from rtspdsr.model import (
@@ -100,6 +101,11 @@ class Layout:
         self.pack = self._struct.pack
         self.unpack = self._struct.unpack
         self.unpack_from = self._struct.unpack_from
+
+    def named(self, packed: bytes) -> dict[str, Any]:
+        """The members of a packed struct by name, padding left out."""
+        names = (name for name, code in self.members if not code.endswith("x"))
+        return dict(zip(names, self.unpack(packed), strict=True))
 
     def offsets(self) -> dict[str, int]:
         """Where each member begins, octets."""
@@ -254,7 +260,7 @@ def unpack_addresses(packed: bytes) -> tuple[Address, ...]:
     return tuple(address(part) for part in (packed[:16], packed[16:]) if any(part))
 
 
-def unpack_statistics(values: bytes | memoryview, offset: int) -> PinReading:
+def unpack_statistics(values: bytes | mmap, offset: int) -> PinReading:
     """What XDP has counted at one place of the statistics."""
     packets, size, heard, delivered, acked, following, ssrc, lost, highest, jitter, reported = (
         PIN_STATISTICS.unpack_from(values, offset)

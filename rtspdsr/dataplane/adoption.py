@@ -1,0 +1,132 @@
+"""What an earlier daemon left in its pinned maps, read with the layout that it wrote beside them.
+
+Every directory of pins holds a map ``layout``: the members of that version's structs as JSON. So a
+daemon of another layout version can still read pins, clients and identities by the names of members,
+ignore those it does not know, and carry the sessions over.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rtspdsr.dataplane.layout import (
+    CHUNK_PINS,
+    LAYOUTS,
+    PIN_STATISTICS,
+    Layout,
+    address,
+    index,
+    unpack_addresses,
+)
+from rtspdsr.dataplane.libbpf import Map
+from rtspdsr.errors import DataplaneError
+from rtspdsr.model import Address, FlowKey, Pin, PinFlag, Proto
+
+_DESCRIPTION_SIZE = 8192  # octets of JSON; today's structs take 2,000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """What was left by an earlier daemon.
+
+    services: id of the service that each VIP belonged to
+    backends: service id and real addresses of each backend id
+    clients:  (service id, client) -> backend id
+    pins:     each with its packed ``struct pin_statistics`` of today's layout
+    """
+
+    services: dict[Address, int] = field(default_factory=dict)
+    backends: dict[int, tuple[int, tuple[Address, ...]]] = field(default_factory=dict)
+    clients: dict[tuple[int, Address], int] = field(default_factory=dict)
+    pins: list[tuple[Pin, bytes]] = field(default_factory=list)
+
+
+def describe(directory: Path) -> None:
+    """Write today's layout beside the maps in ``directory``."""
+    members = {one.name: one.members for one in LAYOUTS}
+    with Map.create_array("layout", _DESCRIPTION_SIZE, 1) as description:
+        description.update(index(0), json.dumps(members).encode().ljust(_DESCRIPTION_SIZE, b"\0"))
+        description.pin(directory / "layout")
+
+
+def described(directory: Path) -> dict[str, Layout]:
+    """The layout that ``directory`` was written in."""
+    with Map.from_pin(directory / "layout") as description:
+        text = (description.lookup(index(0)) or b"").rstrip(b"\0")
+    try:
+        return {
+            name: Layout(name, *(tuple(one) for one in members)) for name, members in json.loads(text).items()
+        }
+    except ValueError as error:
+        raise DataplaneError(
+            f"the maps in {directory} do not say their layout; sessions in them cannot be kept: "
+            "run rtspdsr detach, then start again"
+        ) from error
+
+
+def identities(directory: Path) -> Left:
+    """The services and backends that the maps in ``directory`` know, without clients and pins."""
+    layouts = described(directory)
+    left = Left()
+    with Map.from_pin(directory / "services") as services:
+        for vip, value in services.entries():
+            left.services[address(vip)] = layouts["service"].named(value)["id"]
+    with Map.from_pin(directory / "backends") as backends:
+        for backend_id in range(1, backends.max_entries):
+            one = layouts["backend"].named(backends.lookup(index(backend_id)) or b"")
+            if addresses := unpack_addresses(one["addresses"]):
+                left.backends[backend_id] = (one["service"], addresses)
+    return left
+
+
+def export(directory: Path) -> Left:
+    """Everything that the maps in ``directory`` know, to be written into others."""
+    layouts = described(directory)
+    left = identities(directory)
+    with Map.from_pin(directory / "clients") as clients:
+        for key, value in clients.entries():
+            client = layouts["client_key"].named(key)
+            left.clients[client["service"], address(client["client"])] = int.from_bytes(value, "little")
+    with Map.from_pin(directory / "pins") as pins:
+        left.pins.extend(_pins(layouts, pins.entries(), _statistics(directory, layouts["pin_statistics"])))
+    return left
+
+
+def _pins(
+    layouts: Mapping[str, Layout], entries: Iterable[tuple[bytes, bytes]], statistics: list[bytes]
+) -> Iterator[tuple[Pin, bytes]]:
+    stride = layouts["pin_statistics"].size
+    for key, value in entries:
+        flow, pin = layouts["flow_key"].named(key), layouts["pin"].named(value)
+        chunk, at = divmod(pin["statistics"], CHUNK_PINS)
+        counted = layouts["pin_statistics"].named(statistics[chunk][at * stride : (at + 1) * stride])
+        yield (
+            Pin(
+                flow=FlowKey(
+                    flow["service"],
+                    Proto(flow["proto"]),
+                    address(flow["client"]),
+                    int.from_bytes(flow["client_port"]),
+                    int.from_bytes(flow["service_port"]),
+                ),
+                backend_id=pin["backend"],
+                flags=PinFlag(pin["flags"]),
+            ),
+            PIN_STATISTICS.pack(*(counted.get(name, 0) for name, _ in PIN_STATISTICS.members)),
+        )
+
+
+def _statistics(directory: Path, layout: Layout) -> list[bytes]:
+    """The chunks of statistics, whole."""
+    found = []
+    with Map.from_pin(directory / "statistics") as chunks:
+        for number in range(chunks.max_entries):
+            inner = chunks.lookup(index(number))
+            if inner is None:
+                break
+            with Map.from_id(int.from_bytes(inner, "little")) as chunk:
+                memory = chunk.memory()
+                found.append(memory[: layout.size * CHUNK_PINS])
+                memory.close()
+    return found

@@ -1,0 +1,329 @@
+"""The forwarding core as the daemon sees it: services, backends, slots, pins and what was counted.
+
+Handed model values, it writes maps; asked, it reads them. It decides nothing and knows no time but the
+tracker's deadline. Every call takes microseconds; ``load``, ``attach`` and ``grow`` block for some
+10 ms and belong in a thread. What it has written outlives it: ``close`` leaves forwarding in place.
+"""
+
+import errno
+import struct
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from rtspdsr.dataplane import layout, loader
+from rtspdsr.dataplane.adoption import Left
+from rtspdsr.dataplane.bpffs import Home
+from rtspdsr.dataplane.layout import SLOT_COUNT, BackendFlag, Verdict, index
+from rtspdsr.dataplane.libbpf import RingBuffers, refused_with
+from rtspdsr.dataplane.reinjection import Checksum, Reinjector, checksum_of
+from rtspdsr.dataplane.statistics import Statistics
+from rtspdsr.errors import DataplaneError, MapFull
+from rtspdsr.model import Address, FlowKey, Pin, PinReading, Segment, Service, Traffic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """How frames reach a backend.
+
+    mac:     the backend's; None when it is not resolved
+    source:  the balancer's own, of the interface towards it
+    ifindex: that interface
+    """
+
+    mac: bytes | None
+    source: bytes = bytes(6)
+    ifindex: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """Entries of the maps that the configuration sizes."""
+
+    pins: int = 1_000_000
+    flows: int = 262_144
+    clients: int = 262_144
+    newcomers: int = 65_536
+    services: int = 16
+    backends: int = 1024
+    segments_bytes: int = 4 << 20
+
+    def entries(self) -> dict[str, int]:
+        """By map name."""
+        return {
+            "pins": self.pins,
+            "flows": self.flows,
+            "clients": self.clients,
+            "newcomers": self.newcomers,
+            "services": 2 * self.services,  # a VIP of each family
+            "slot_tables": self.services,
+            "slots": 2 * self.services * SLOT_COUNT,
+            "service_traffic": self.services,
+            "backends": self.backends + 1,  # ids count from 1
+            "backend_traffic": self.backends + 1,
+            "backend_macs": self.backends,
+            "statistics": -(-self.pins // layout.CHUNK_PINS) + 1,
+            "segments": self.segments_bytes,
+        }
+
+
+class Dataplane:
+    """The maps of one home, open for writing, and the way back for detoured segments."""
+
+    def __init__(self, loaded: loader.Loaded) -> None:
+        self._loaded = loaded
+        self._maps = loaded.maps
+        self._statistics = Statistics(self._maps["statistics"])
+        self._slots = self._maps["slots"].memory()
+        self._control = self._maps["control"].memory()
+        self._places: dict[bytes, int] = {}
+        self._routes: dict[int, Route] = {}
+        self._reinjector = Reinjector()
+        self._rings: RingBuffers | None = None
+        self.adopted: list[Pin] = []
+        self._adopt()
+
+    @classmethod
+    def load(cls, home: Home, sizes: Sizes) -> Self:
+        """Load the program and adopt what stands; forwarding is untouched until ``attach``."""
+        return cls(loader.load(home, sizes.entries()))
+
+    def attach(self, mode: str) -> dict[str, str]:
+        """Put the program in force; ``native`` or ``generic`` by interface."""
+        return loader.attach(self._loaded, mode)
+
+    @property
+    def left(self) -> Left:
+        """Identities that an earlier daemon's maps held."""
+        return self._loaded.left
+
+    def close(self) -> None:
+        """Let go of everything; the kernel goes on forwarding."""
+        if self._rings:
+            self._rings.close()
+        self._reinjector.close()
+        self._statistics.close()
+        self._slots.close()
+        self._control.close()
+        for one in self._maps.values():
+            one.close()
+        self._loaded.release()
+
+    # --- services and backends
+
+    def set_service(self, service: Service) -> None:
+        """Serve a service's VIPs."""
+        packed = layout.pack_service(service)
+        for vip in service.vips:
+            self._write("services", layout.octets(vip), packed)
+
+    def remove_vip(self, vip: Address) -> None:
+        """Serve a VIP no longer: its packets pass to the kernel."""
+        self._maps["services"].delete(layout.octets(vip))
+
+    def set_interface(self, ifindex: int, mac: bytes) -> None:
+        """Tell XDP the balancer's own MAC address on an interface it is attached to."""
+        self._write("interfaces", index(ifindex), layout.INTERFACE.pack(mac))
+
+    def set_backend(
+        self, service_id: int, backend_id: int, addresses: tuple[Address, ...], route: Route, *, up: bool
+    ) -> None:
+        """Say how frames reach a backend, and whether it takes new connections."""
+        flags = (BackendFlag.RESOLVED if route.mac else 0) | (BackendFlag.UP if up and route.mac else 0)
+        former = self._routes.get(backend_id)
+        mac = route.mac or (former.mac if former else None) or bytes(6)
+        packed = layout.BACKEND.pack(
+            mac, route.source, route.ifindex, flags, service_id, layout.pack_addresses(addresses)
+        )
+        self._write("backends", index(backend_id), packed)
+        self._routes[backend_id] = route
+        if former and former.mac and former.mac != route.mac:
+            self._forget_mac(former.mac)
+        if route.mac:
+            self._write("backend_macs", layout.MAC_KEY.pack(route.mac), index(backend_id))
+
+    def remove_backend(self, backend_id: int) -> None:
+        """Forget a backend that no pin leads to."""
+        former = self._routes.pop(backend_id, None)
+        self._write("backends", index(backend_id), bytes(layout.BACKEND.size))
+        if former and former.mac:
+            self._forget_mac(former.mac)
+
+    def route(self, backend_id: int) -> Route | None:
+        """How frames reach a backend, as last set."""
+        return self._routes.get(backend_id)
+
+    def write_slots(self, service_id: int, slots: array[int]) -> None:
+        """Put a service's new slot table in force: the idle half is filled, then one store flips it."""
+        if len(slots) != SLOT_COUNT:
+            raise ValueError(f"a slot table has {SLOT_COUNT} slots, not {len(slots)}")
+        first = 2 * service_id * SLOT_COUNT
+        standing = self._maps["slot_tables"].lookup(index(service_id)) or bytes(8)
+        base, filled = layout.SLOT_TABLE.unpack(standing)
+        idle = first + SLOT_COUNT if filled and base == first else first
+        values = array("I", bytes(8 * SLOT_COUNT))  # 4 octets of value, 4 of the kernel's rounding
+        values[::2] = array("I", slots)
+        self._slots[8 * idle : 8 * (idle + SLOT_COUNT)] = values.tobytes()
+        self._write("slot_tables", index(service_id), layout.SLOT_TABLE.pack(idle, 1))
+
+    def slot(self, service_id: int, number: int) -> int:
+        """The backend id in a slot of the table in force; 0 if none stands."""
+        base, filled = layout.SLOT_TABLE.unpack(
+            self._maps["slot_tables"].lookup(index(service_id)) or bytes(8)
+        )
+        at = 8 * (base + number)
+        return int(struct.unpack_from("=I", self._slots, at)[0]) if filled else 0
+
+    # --- pins and clients
+
+    def pin(self, pin: Pin) -> None:
+        """Make or replace a pin. Raises MapFull when there is no room."""
+        key = layout.pack_flow(pin.flow)
+        place = self._places.get(key)
+        if place is None:
+            place = self._statistics.take()
+        try:
+            self._write("pins", key, layout.PIN.pack(place, pin.backend_id, pin.flags))
+        except MapFull:
+            self._statistics.give_back(place)
+            raise
+        self._places[key] = place
+
+    def unpin(self, flow: FlowKey) -> None:
+        """Delete a pin and its statistics; no matter if there is none."""
+        key = layout.pack_flow(flow)
+        self._maps["pins"].delete(key)
+        self._maps["flows"].delete(key)
+        place = self._places.pop(key, None)
+        if place is not None:
+            self._statistics.give_back(place)
+
+    def place_client(self, service_id: int, client: Address, backend_id: int) -> None:
+        """Send new flows of a client to a backend. Raises MapFull."""
+        self._write("clients", layout.pack_client(service_id, client), index(backend_id))
+
+    def release_client(self, service_id: int, client: Address) -> None:
+        """Let a client be placed anew."""
+        key = layout.pack_client(service_id, client)
+        self._maps["clients"].delete(key)
+        self._maps["newcomers"].delete(key)
+
+    def read(self, flows: Iterable[FlowKey]) -> dict[FlowKey, PinReading]:
+        """What XDP has counted for pins; those that do not exist are left out."""
+        found = {}
+        for flow in flows:
+            place = self._places.get(layout.pack_flow(flow))
+            if place is not None:
+                found[flow] = self._statistics.read(place)
+        return found
+
+    @property
+    def pins(self) -> int:
+        """How many pins stand."""
+        return len(self._places)
+
+    # --- segments
+
+    def listen(self, segment: Callable[[bytes], None], notice: Callable[[bytes], None]) -> RingBuffers:
+        """Hand over ring records: detoured segments first, then notices. The caller polls and consumes."""
+        self._rings = RingBuffers([(self._maps["segments"], segment), (self._maps["notices"], notice)])
+        return self._rings
+
+    def checksum(self, segment: Segment) -> Checksum:
+        """What a detoured segment's TCP checksum says; a wrong one is forwarded, and not read."""
+        return checksum_of(segment)
+
+    def forward(self, segment: Segment, checksum: Checksum) -> None:
+        """Send a detoured segment on to the backend that XDP chose."""
+        route = self._routes.get(segment.backend_id)
+        if route and route.mac and segment.frame:
+            self._reinjector.send(segment, checksum, route.mac, route.source, route.ifindex)
+        else:
+            self._reinjector.failed += 1
+
+    @property
+    def reinjections_failed(self) -> int:
+        """Detoured segments that could not be sent on; TCP sends them again."""
+        return self._reinjector.failed
+
+    def interface_changed(self, ifindex: int) -> None:
+        """Forget what was known of an interface: its socket and its MTU."""
+        self._reinjector.forget(ifindex)
+
+    def renew(self, alive_until: float) -> None:
+        """Move the tracker's deadline, seconds on the monotonic clock; past it XDP detours nothing."""
+        struct.pack_into("=Q", self._control, 0, int(alive_until * 1e9))
+
+    # --- counters
+
+    @property
+    def scarce(self) -> bool:
+        """Whether ``grow`` should be called soon."""
+        return self._statistics.scarce
+
+    def grow(self) -> None:
+        """Make room for the statistics of more pins."""
+        self._statistics.grow()
+
+    def verdicts(self) -> dict[Verdict, int]:
+        """Packets by verdict, all CPUs."""
+        read = self._maps["verdicts"].lookup_percpu
+        return {one: sum(int.from_bytes(n, "little") for n in read(index(one))) for one in Verdict}
+
+    def backend_traffic(self, backend_id: int) -> Traffic:
+        """What clients sent to a backend."""
+        return layout.sum_traffic(self._maps["backend_traffic"].lookup_percpu(index(backend_id)))
+
+    def service_traffic(self, service_id: int) -> Traffic:
+        """What clients sent to a service."""
+        return layout.sum_traffic(self._maps["service_traffic"].lookup_percpu(index(service_id)))
+
+    # --- inside
+
+    def _write(self, name: str, key: bytes, value: bytes) -> None:
+        try:
+            self._maps[name].update(key, value)
+        except DataplaneError as error:
+            if refused_with(error) == errno.E2BIG:
+                raise MapFull(name, self._maps[name].max_entries) from error
+            raise
+
+    def _forget_mac(self, mac: bytes) -> None:
+        if not any(route.mac == mac for route in self._routes.values()):
+            self._maps["backend_macs"].delete(layout.MAC_KEY.pack(mac))
+
+    def _adopt(self) -> None:
+        """Take over the pins of adopted maps, or write those carried over from others."""
+        for backend_id, (service_id, addresses) in self.left.backends.items():
+            self._adopt_backend(backend_id, service_id, addresses)
+        for (service_id, client), backend_id in self.left.clients.items():
+            self.place_client(service_id, client, backend_id)
+        for pin, counted in self.left.pins:
+            self.pin(pin)
+            self._statistics.write(self._places[layout.pack_flow(pin.flow)], counted)
+            self.adopted.append(pin)
+        for pin, key, place in self._standing_pins() if self._loaded.adopted else ():
+            self._places[key] = place
+            self.adopted.append(pin)
+        self._statistics.adopt(set(self._places.values()))
+
+    def _adopt_backend(self, backend_id: int, service_id: int, addresses: tuple[Address, ...]) -> None:
+        mac, source, ifindex, flags, *_ = layout.BACKEND.unpack(
+            self._maps["backends"].lookup(index(backend_id)) or bytes(layout.BACKEND.size)
+        )
+        if self._loaded.adopted:
+            known = mac if flags & BackendFlag.RESOLVED else None
+            self._routes[backend_id] = Route(mac=known, source=source, ifindex=ifindex)
+        else:
+            self.set_backend(service_id, backend_id, addresses, Route(mac=None), up=False)
+
+    def _standing_pins(self) -> Iterator[tuple[Pin, bytes, int]]:
+        for key, value in self._maps["pins"].entries():
+            pin, place = layout.unpack_pin(key, value)
+            yield pin, key, place
+
+
+def summary(verdicts: Mapping[Verdict, int]) -> dict[str, int]:
+    """Verdicts by the names that an operator reads."""
+    return {verdict.name.lower(): count for verdict, count in verdicts.items()}

@@ -1,0 +1,153 @@
+"""Brings the XDP program and its maps into force, in two steps: ``load``, then ``attach``.
+
+Three ways in: nothing stands, and everything is made; maps of this layout and size stand, and are
+adopted as they are; others stand, and the caller carries their contents into new ones. Between the two
+steps the caller fills the maps, while an earlier program goes on forwarding; ``attach`` then swaps the
+program atomically, so that packets never meet a gap. Both block for some 10 ms: not for the event loop.
+"""
+
+import errno
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtspdsr.dataplane.adoption import Left, describe, export, identities
+from rtspdsr.dataplane.bpffs import Home, remove_pins
+from rtspdsr.dataplane.libbpf import Link, Map, Object, Program, refused_with
+from rtspdsr.errors import AlreadyRunning, DataplaneError
+
+OBJECT = Path(__file__).with_name("forward.bpf.o")
+PROGRAM = "rtspdsr_ingress"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A program and its maps, ready to be attached.
+
+    maps:    by name
+    left:    what an earlier daemon left; its pins are listed only if they were carried into new maps
+    adopted: whether the maps are that daemon's own
+    lock:    descriptor that holds the home
+    """
+
+    home: Home
+    maps: dict[str, Map]
+    program: Program
+    left: Left
+    adopted: bool
+    lock: int
+
+    def release(self) -> None:
+        """Let go of the program and of the home; what is pinned stays."""
+        self.program.close()
+        os.close(self.lock)
+
+
+def load(home: Home, sizes: Mapping[str, int]) -> Loaded:
+    """Hold the home, and load the program with maps adopted or new.
+
+    sizes: entries of each map that has not one fixed size
+
+    Raises AlreadyRunning when another daemon serves an interface, DataplaneError for the rest.
+    """
+    missing = [name for name in home.interfaces if not _ifindex(name)]
+    if missing:
+        raise DataplaneError(
+            f"no interface {', '.join(missing)}; name those that stand (ip link) in dataplane.interfaces"
+        )
+    home.make()
+    lock = home.lock()
+    try:
+        return _load(home, sizes, lock)
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+def _load(home: Home, sizes: Mapping[str, int], lock: int) -> Loaded:
+    remove_pins(home.next_pins)
+    standing = home.standing()
+    adopted = home.pins in standing and _fits(home.pins, sizes)
+    directory = home.pins if adopted else home.next_pins
+    directory.mkdir(exist_ok=True)
+    program, maps = _open(directory, sizes)
+    if adopted:
+        left = identities(directory)
+    else:
+        describe(directory)
+        left = export(standing[-1]) if standing else Left()
+    return Loaded(home=home, maps=maps, program=program, left=left, adopted=adopted, lock=lock)
+
+
+def attach(loaded: Loaded, mode: str) -> dict[str, str]:
+    """Put the program in force on every interface of its home; ``native`` or ``generic`` by interface.
+
+    mode: ``native``, ``generic``, or ``auto``: native where the driver can
+
+    Raises AlreadyRunning when another program has an interface, DataplaneError for the rest.
+    """
+    home = loaded.home
+    modes = {name: _attach(home, loaded.program, name, mode) for name in home.interfaces}
+    if home.next_pins.exists():
+        for old in home.standing():
+            remove_pins(old)
+        home.next_pins.rename(home.pins)
+    return modes
+
+
+def _open(directory: Path, sizes: Mapping[str, int]) -> tuple[Program, dict[str, Map]]:
+    opened = Object(OBJECT)
+    try:
+        opened.resize(dict(sizes))
+        opened.pin_maps(directory)
+        opened.load()
+        return opened.program(PROGRAM), opened.maps()
+    finally:
+        opened.close()
+
+
+def _fits(directory: Path, sizes: Mapping[str, int]) -> bool:
+    for name, size in sizes.items():
+        if not (directory / name).exists():
+            return False
+        with Map.from_pin(directory / name) as standing:
+            if standing.max_entries != size:
+                return False
+    return True
+
+
+def _attach(home: Home, program: Program, interface: str, mode: str) -> str:
+    """Swap the program of a link that stands, or make one; the mode it runs in."""
+    name = interface.replace(".", "_")
+    for kind in ("native", "generic"):
+        path = home.links / f"{name}-{kind}"
+        if not path.exists():
+            continue
+        with Link.from_pin(path) as link:
+            if link.ifindex == _ifindex(interface) and mode in ("auto", kind):
+                link.replace(program)
+                return kind
+        path.unlink()  # of an interface that has gone, or in a mode no longer wanted
+    for kind in ("native", "generic") if mode == "auto" else (mode,):
+        try:
+            with Link.attach(program, _ifindex(interface), kind) as link:
+                link.pin(home.links / f"{name}-{kind}")
+            return kind
+        except DataplaneError as error:
+            if refused_with(error) in (errno.EBUSY, errno.EEXIST):
+                raise AlreadyRunning(
+                    f"an XDP program is already attached to {interface}; see it with `ip link show {interface}`, "
+                    "detach it (`rtspdsr detach` if it is ours), or choose another interface"
+                ) from error
+            if kind == "generic" or mode == "native":
+                raise
+    raise AssertionError("unreachable: generic mode either attached or raised")
+
+
+def _ifindex(interface: str) -> int:
+    try:
+        return socket.if_nametoindex(interface)
+    except OSError:
+        return 0

@@ -1,0 +1,85 @@
+"""The statistics of pins: places in chunks of shared memory, given out, read and taken back.
+
+XDP writes them, this module reads them without a system call and zeroes a place before it gives it
+out. A chunk is an inner array map of ``CHUNK_PINS`` places, made when the ones before it run short, so
+that memory grows with the pins. Place 0 means "not counted" and is never given out.
+"""
+
+import mmap
+
+from rtspdsr.dataplane.layout import CHUNK_PINS, PIN_STATISTICS, index, unpack_statistics
+from rtspdsr.dataplane.libbpf import Map
+from rtspdsr.model import PinReading
+
+_ZERO = bytes(PIN_STATISTICS.size)
+
+
+class Statistics:
+    """Places of the outer map ``chunks``; adopts the chunks that are there."""
+
+    def __init__(self, chunks: Map) -> None:
+        self._chunks = chunks
+        self._memory: list[mmap.mmap] = []
+        self._free: list[int] = []
+        while len(self._memory) < chunks.max_entries:
+            found = chunks.lookup(index(len(self._memory)))
+            if found is None:
+                break
+            with Map.from_id(int.from_bytes(found, "little")) as chunk:
+                self._memory.append(chunk.memory())
+        if not self._memory:
+            self.grow()
+        self._free = [place for place in range(len(self._memory) * CHUNK_PINS - 1, 0, -1)]
+
+    def adopt(self, places: set[int]) -> None:
+        """Mark places as given out: those of pins that an earlier daemon made."""
+        self._free = [place for place in self._free if place not in places]
+
+    @property
+    def scarce(self) -> bool:
+        """Whether ``grow`` should be called soon."""
+        return len(self._free) < CHUNK_PINS // 2 and len(self._memory) < self._chunks.max_entries
+
+    def grow(self) -> None:
+        """Make one more chunk. Waits for the kernel some milliseconds: not for the event loop."""
+        number = len(self._memory)
+        with Map.create_array("chunk", PIN_STATISTICS.size, CHUNK_PINS) as chunk:
+            memory = chunk.memory()
+            self._chunks.update(index(number), chunk.fd.to_bytes(4, "little"))
+        self._memory.append(memory)
+        first = number * CHUNK_PINS
+        self._free[:0] = range(first + CHUNK_PINS - 1, max(first - 1, 0), -1)
+
+    def take(self) -> int:
+        """A zeroed place, 0 if there is none."""
+        if not self._free:
+            return 0
+        place = self._free.pop()
+        chunk, offset = self._where(place)
+        chunk[offset : offset + PIN_STATISTICS.size] = _ZERO
+        return place
+
+    def give_back(self, place: int) -> None:
+        """Take a place back."""
+        if place:
+            self._free.append(place)
+
+    def read(self, place: int) -> PinReading:
+        """What XDP has counted at a place; all zero at place 0."""
+        chunk, offset = self._where(place)
+        return unpack_statistics(chunk, offset)
+
+    def write(self, place: int, counted: bytes) -> None:
+        """Put a packed ``struct pin_statistics`` in a place: that of a pin carried over from other maps."""
+        if place:
+            chunk, offset = self._where(place)
+            chunk[offset : offset + PIN_STATISTICS.size] = counted
+
+    def close(self) -> None:
+        """Unmap the memory."""
+        for chunk in self._memory:
+            chunk.close()
+        self._memory.clear()
+
+    def _where(self, place: int) -> tuple[mmap.mmap, int]:
+        return self._memory[place // CHUNK_PINS], place % CHUNK_PINS * PIN_STATISTICS.size
