@@ -194,7 +194,6 @@ class Dataplane:
         """Delete a pin and its statistics; no matter if there is none."""
         key = layout.pack_flow(flow)
         self._maps["pins"].delete(key)
-        self._maps["flows"].delete(key)
         place = self._places.pop(key, None)
         if place is not None:
             self._statistics.give_back(place)
@@ -300,6 +299,8 @@ class Dataplane:
         for (service_id, client), backend_id in self.left.clients.items():
             self.place_client(service_id, client, backend_id)
         for pin, counted in self.left.pins:
+            if self._statistics.scarce:
+                self._statistics.grow()
             self.pin(pin)
             self._statistics.write(self._places[layout.pack_flow(pin.flow)], counted)
             self.adopted.append(pin)
