@@ -63,7 +63,7 @@ class Registry:
             service_id=service_id,
             name=section.name,
             vips=section.vips,
-            ports=(*section.ports, *section.opaque_ports),
+            ports=section.ports,
             opaque=section.opaque_ports,
             backends=tuple(
                 Backend(
