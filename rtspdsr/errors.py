@@ -5,6 +5,8 @@ of these at the boundary, with ``raise ... from error``; the command line prints
 exits with ``exit_code``.
 """
 
+from collections.abc import Sequence
+
 
 class RtspDsrError(Exception):
     """What an operator reads: what failed, the value at fault, what to do next."""
@@ -13,9 +15,16 @@ class RtspDsrError(Exception):
 
 
 class ConfigError(RtspDsrError):
-    """The configuration is wrong; the message names every mistake by its key."""
+    """The configuration is wrong; the message names every mistake by its key.
+
+    mistakes: one line each; the whole message where there is nothing to divide
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str, mistakes: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.mistakes = tuple(mistakes) or (message,)
 
 
 class DataplaneError(RtspDsrError):

@@ -1,0 +1,327 @@
+"""The configuration: a TOML file in, one frozen ``Config`` out, or every mistake in it named by its key.
+
+``load`` is handed a path and reads that file; nothing here looks at the machine. ``diff`` says in words
+what a reload would change, and ``Config.reloaded`` what is then in force: a change of the forwarding
+core's sizes or of a directory waits for a restart.
+"""
+
+import json
+import reprlib
+import tomllib
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+
+from rtspdsr.conflicts import conflicts, usable
+from rtspdsr.errors import ConfigError
+from rtspdsr.model import Address
+
+PORTS_MAX = 8  # SERVICE_PORTS in shared.h
+SERVICES_MAX = 256  # each takes two halves of 65,537 slots, 512 KiB
+BACKENDS_MAX = 65_535  # 16 bits in shared.h's struct pin
+ENTRIES_MAX = 1 << 26  # entries of a kernel map that this machine could still hold
+
+
+class Mode(StrEnum):
+    """How XDP attaches."""
+
+    AUTO = "auto"  #: native where the driver can, else generic
+    NATIVE = "native"
+    GENERIC = "generic"
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError("should be an absolute path")
+    return path
+
+
+def _log_file(file: str) -> str:
+    if file != "-":
+        _absolute(Path(file))
+    return file
+
+
+def _address(value: object) -> Address:
+    if not isinstance(value, str):
+        raise ValueError("should be an address in quotes")
+    try:
+        address = ip_address(value)
+    except ValueError:
+        raise ValueError("should be an IPv4 or IPv6 address, without a prefix length") from None
+    if problem := usable(address):
+        raise ValueError(problem)
+    return address
+
+
+def _power_of_two(number: int) -> int:
+    if number & (number - 1):
+        raise ValueError("should be a power of two: the kernel makes no other rings")
+    return number
+
+
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+ConfigAddress = Annotated[IPv4Address | IPv6Address, PlainValidator(_address)]
+Count = Annotated[int, Field(strict=True, ge=1, le=ENTRIES_MAX)]
+Mib = Annotated[int, Field(strict=True, ge=1, le=65_536)]
+Seconds = Annotated[float, Field(strict=True, gt=0, le=86_400, allow_inf_nan=False)]
+Port = Annotated[int, Field(strict=True, ge=1, le=65_535)]
+Name = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Interface = Annotated[str, Field(max_length=15, pattern=r"^[^\s/:.][^\s/:]*$")]
+
+
+class Section(BaseModel):
+    """A table of the file: frozen, and without room for a key that nobody reads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True, validate_default=True)
+
+
+class DaemonSection(Section):
+    """``[daemon]``: where it keeps what must survive it."""
+
+    state_dir: AbsolutePath = Path("/var/lib/rtspdsr")
+    run_dir: AbsolutePath = Path("/run/rtspdsr")
+
+
+class DataplaneSection(Section):
+    """``[dataplane]``: where the XDP program attaches, and the sizes of its maps."""
+
+    interfaces: Annotated[tuple[Interface, ...], Field(min_length=1, max_length=64)]
+    mode: Mode = Mode.AUTO
+    bpffs: AbsolutePath = Path("/sys/fs/bpf")
+    pins_max: Count = 1_000_000
+    flows_max: Count = 262_144
+    clients_max: Count = 262_144
+    newcomers_max: Count = 65_536
+    services_max: Annotated[int, Field(strict=True, ge=1, le=SERVICES_MAX)] = 16
+    backends_max: Annotated[int, Field(strict=True, ge=1, le=BACKENDS_MAX)] = 1024
+    segments_ring_mib: Annotated[Mib, Field(le=1024), AfterValidator(_power_of_two)] = 4
+
+
+class TrackerSection(Section):
+    """``[tracker]``: how long sessions are believed in, and what reading them may cost."""
+
+    idle_s: Seconds = 90.0
+    linger_s: Seconds = 10.0
+    provisional_s: Seconds = 10.0
+    provisional_max: Count = 65_536
+    connections_max: Count = 262_144
+    buffer_mib: Mib = 256
+    header_kib: Annotated[int, Field(strict=True, ge=1, le=1024)] = 64
+    stall_s: Seconds = 10.0
+
+
+class LogSection(Section):
+    """``[log]``: the session log."""
+
+    file: Annotated[str, Field(min_length=1), AfterValidator(_log_file)] = "/var/log/rtspdsr/sessions.log"
+    rotate_mib: Mib = 100
+    rotate_keep: Annotated[int, Field(strict=True, ge=1, le=1000)] = 10
+    queue_max: Count = 65_536
+
+
+class BackendSection(Section):
+    """``[[service.backend]]``: one media server."""
+
+    name: Name
+    addresses: Annotated[tuple[ConfigAddress, ...], Field(min_length=1)]
+    weight: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 100
+
+
+class ServiceSection(Section):
+    """``[[service]]``: a VIP, or one of each family, and the media servers behind it."""
+
+    name: Name
+    vips: Annotated[tuple[ConfigAddress, ...], Field(min_length=1)]
+    ports: Annotated[tuple[Port, ...], Field(min_length=1, max_length=PORTS_MAX)] = (554,)
+    opaque_ports: tuple[Port, ...] = ()
+    backends: Annotated[tuple[BackendSection, ...], Field(min_length=1, alias="backend")]
+
+
+class Config(Section):
+    """The whole file."""
+
+    daemon: DaemonSection = DaemonSection()
+    dataplane: DataplaneSection
+    tracker: TrackerSection = TrackerSection()
+    log: LogSection = LogSection()
+    services: Annotated[tuple[ServiceSection, ...], Field(min_length=1, alias="service")]
+
+    def reloaded(self, new: Self) -> Self:
+        """What is in force after a reload of ``new``: all of it, but what needs a restart."""
+        return new.model_copy(
+            update={
+                "daemon": self.daemon,
+                "dataplane": self.dataplane,
+                "log": new.log.model_copy(
+                    update={"file": self.log.file, "queue_max": self.log.queue_max},
+                ),
+            }
+        )
+
+
+#: Sections and keys that a running daemon cannot change.
+NEEDS_RESTART = ("daemon", "dataplane", "log.file", "log.queue_max")
+
+#: The model of each table, by its place in the file.
+TABLES: Mapping[tuple[str, ...], type[Section]] = {
+    (): Config,
+    ("daemon",): DaemonSection,
+    ("dataplane",): DataplaneSection,
+    ("tracker",): TrackerSection,
+    ("log",): LogSection,
+    ("service",): ServiceSection,
+    ("service", "backend"): BackendSection,
+}
+
+# --- reading ---------------------------------------------------------------------------------------
+
+
+def load(path: Path) -> Config:
+    """Read a TOML file. Raises ``ConfigError`` with every mistake in ``mistakes``."""
+    try:
+        raw = tomllib.loads(_read(path))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    return _validated(raw, path)
+
+
+def load_effective(path: Path) -> Config:
+    """Read what a daemon wrote of its configuration in force (``Config.model_dump_json()``)."""
+    try:
+        raw = json.loads(_read(path))
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path}: not what a daemon writes: {error}") from error
+    return _validated(raw, path)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path}: not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}"
+        ) from error
+
+
+def _validated(raw: object, path: Path) -> Config:
+    mistakes: list[str] = []
+    config = None
+    try:
+        config = Config.model_validate(raw)
+    except ValidationError as error:
+        mistakes += [_in_words(detail) for detail in error.errors(include_url=False) if not _follows(detail)]
+    mistakes += conflicts(raw)
+    if config is None or mistakes:
+        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+        raise ConfigError("\n  ".join([f"{path}: {count}:", *mistakes]), mistakes)
+    return config
+
+
+def _follows(detail: Mapping[str, Any]) -> bool:
+    """Whether a list is short only because its entries are wrong, which is reported already."""
+    return detail["type"] == "too_short" and len(detail["input"]) > 0
+
+
+def _in_words(detail: Mapping[str, Any]) -> str:
+    """One of pydantic's error details as ``key: 'value' is wrong in this way``."""
+    place: tuple[str | int, ...] = detail["loc"]
+    key = dotted(place)
+    match detail["type"]:
+        case "missing":
+            return f"{key}: is required"
+        case "extra_forbidden":
+            table = TABLES[tuple(part for part in place[:-1] if isinstance(part, str))]
+            known = [field.alias or name for name, field in table.model_fields.items()]
+            near = get_close_matches(str(place[-1]), known, n=1)
+            return f"{key}: is no key; " + (
+                f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+            )
+        case "tuple_type" if place[-1] in ("service", "backend"):
+            tables = ".".join(part for part in place if isinstance(part, str))
+            return f"{key}: should be a list of tables; write [[{tables}]]"
+        case "model_type":
+            return f"{key}: {reprlib.repr(detail['input'])} should be a table"
+        case "string_pattern_mismatch":
+            return f"{key}: {reprlib.repr(detail['input'])} is no usable name"
+        case "too_short":
+            return f"{key}: should not be empty"
+        case "too_long":
+            return (
+                f"{key}: has {detail['ctx']['actual_length']} entries, {detail['ctx']['max_length']} at most"
+            )
+        case _:
+            text = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            return f"{key}: {reprlib.repr(detail['input'])} {text[0].lower()}{text[1:]}"
+
+
+def dotted(place: Iterable[str | int]) -> str:
+    """``("service", 0, "vips", 1)`` -> ``service[0].vips[1]``."""
+    key = ""
+    for part in place:
+        key += f"[{part}]" if isinstance(part, int) else f".{part}" if key else part
+    return key
+
+
+# --- comparing -------------------------------------------------------------------------------------
+
+
+def diff(old: Config, new: Config) -> list[str]:
+    """What changes from one to the other, in words, one a difference; says what waits for a restart."""
+    changes: list[str] = []
+    for section in ("daemon", "dataplane", "tracker", "log"):
+        was, now = getattr(old, section), getattr(new, section)
+        for key in type(was).model_fields:
+            changes += _changed(f"{section}.{key}", getattr(was, key), getattr(now, key))
+    return changes + _diff_services(old, new)
+
+
+def _changed(key: str, old: object, new: object) -> list[str]:
+    if old == new:
+        return []
+    waits = any(key == name or key.startswith(f"{name}.") for name in NEEDS_RESTART)
+    return [f"{key}: {_plain(old)} -> {_plain(new)}" + (" (needs a restart)" if waits else "")]
+
+
+def _diff_services(old: Config, new: Config) -> list[str]:
+    was = {service.name: service for service in old.services}
+    now = {service.name: service for service in new.services}
+    changes = [f"service {name!r}: removed" for name in was if name not in now]
+    for name, service in now.items():
+        if name not in was:
+            changes.append(
+                f"service {name!r}: added, VIP {_plain(service.vips)}, "
+                f"backends {', '.join(backend.name for backend in service.backends)}"
+            )
+            continue
+        for key in ("vips", "ports", "opaque_ports"):
+            changes += _changed(f"service {name!r}: {key}", getattr(was[name], key), getattr(service, key))
+        changes += _diff_backends(was[name], service)
+    return changes
+
+
+def _diff_backends(old: ServiceSection, new: ServiceSection) -> list[str]:
+    was = {backend.name: backend for backend in old.backends}
+    now = {backend.name: backend for backend in new.backends}
+    prefix = f"service {new.name!r}: backend"
+    changes = [f"{prefix} {name!r} removed" for name in was if name not in now]
+    for name, backend in now.items():
+        if name not in was:
+            changes.append(f"{prefix} {name!r} added, {_plain(backend.addresses)}, weight {backend.weight}")
+            continue
+        for key in ("addresses", "weight"):
+            changes += _changed(f"{prefix} {name!r}: {key}", getattr(was[name], key), getattr(backend, key))
+    return changes
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
