@@ -318,17 +318,18 @@ class BackendResolved(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendLost(Event):
-    """A backend answers neither ARP nor ND: it gets no new clients."""
+    """A backend answers neither ARP nor ND: it gets no new clients. ``problem`` says what to look at."""
 
     service_id: int
     backend_id: int
+    problem: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableFilled(Event):
     """A service's slot table was filled anew.
 
-    shares:      slots per backend name
+    shares: slots by backend name; empty when no backend is usable, and the last table stays
     """
 
     service_id: int
@@ -342,6 +343,44 @@ class VipClaimed(Event):
     vip: Address
     mac: str
     interface: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapFilling(Event):
+    """A map of the forwarding core fills up. Full, it refuses: new sessions go by client address.
+
+    map:     its name; ``dataplane.<map>_max`` sets its size
+    entries: how many stand, of ``limit``
+    refused: how many were refused since the daemon started
+    """
+
+    map: str
+    entries: int
+    limit: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackerFault(Event):
+    """A fault of ours while a segment was read; the segment was sent on all the same.
+
+    faults: how many since the daemon started
+    """
+
+    problem: str
+    faults: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkRestored(Event):
+    """Static routes and addresses that a link took with it were put back when it came up again.
+
+    refused: what could not be put back and must be added by hand
+    """
+
+    interface: str
+    restored: tuple[str, ...]
+    refused: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

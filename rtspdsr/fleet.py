@@ -1,0 +1,159 @@
+"""The backends as they are now: configured, resolved or lost, and how frames reach each.
+
+Handed a configuration, and what the neighbours say, it tells the forwarding core and gives back events;
+it asks for new slot tables where the usable backends have changed. A backend that has left the
+configuration takes no new clients, and keeps its number until the last pin to it is gone.
+"""
+
+from collections.abc import Callable, Iterator
+
+from rtspdsr.config import Config
+from rtspdsr.core.events import BackendLost, BackendResolved, Event
+from rtspdsr.dataplane.dataplane import Dataplane, Route
+from rtspdsr.errors import RtspDsrError
+from rtspdsr.model import Address, Backend, BackendState, Service
+from rtspdsr.neighbours import NeighbourChange
+from rtspdsr.registry import Registry
+
+Request = Callable[[Service], None]
+
+
+class Fleet:
+    """Every service and backend of one daemon.
+
+    changed: is told of each service whose usable backends or weights have changed
+    """
+
+    def __init__(self, dataplane: Dataplane, registry: Registry, changed: Request) -> None:
+        self._dataplane, self._registry, self._changed = dataplane, registry, changed
+        self._heard: dict[Address, NeighbourChange] = {}
+        self._leaving: set[int] = set(dataplane.left.backends)
+        self._names: dict[tuple[str, int], str] = {}
+        self.services: tuple[Service, ...] = ()
+
+    def configure(self, config: Config) -> None:
+        """Serve what is configured, and no other VIP."""
+        services = self._registry.services(config)
+        served = {vip for service in services for vip in service.vips}
+        before = {vip for service in self.services for vip in service.vips}
+        for vip in (before | set(self._dataplane.left.services)) - served:
+            self._dataplane.remove_vip(vip)
+        former = {one.backend_id: (service, one) for service in self.services for one in service.backends}
+        self.services = services
+        for service in services:
+            self._names["service", service.service_id] = service.name
+            for backend in service.backends:
+                self._names["backend", backend.backend_id] = backend.name
+                former.pop(backend.backend_id, None)
+                self._leaving.discard(backend.backend_id)
+                self._set(service, backend)
+            self._dataplane.set_service(service)
+            self._changed(service)
+        for service, backend in former.values():
+            self._leaving.add(backend.backend_id)
+            self._set(service, backend)
+
+    def addresses(self) -> set[Address]:
+        """The real addresses of every backend, to be watched."""
+        return {address for _, backend in self._all() for address in backend.addresses}
+
+    def vips(self) -> set[Address]:
+        """Every VIP that is served."""
+        return {vip for service in self.services for vip in service.vips}
+
+    def settled(self) -> bool:
+        """Whether each backend has been heard of, found or lost."""
+        return self.addresses() <= self._heard.keys()
+
+    def neighbour(self, change: NeighbourChange, now: float) -> list[Event]:
+        """Follow what the neighbours say of one address."""
+        self._heard[change.address] = change
+        events: list[Event] = []
+        for service, backend in self._all():
+            if change.address not in backend.addresses:
+                continue
+            before, after = self._dataplane.route(backend.backend_id), self._route(backend)
+            if before == after and change.mac:
+                continue
+            self._set(service, backend)
+            self._changed(service)
+            events.append(self._event(service, backend, change, after, now))
+        return events
+
+    def usable(self, service: Service) -> list[Backend]:
+        """The backends of a service that take new clients."""
+        return [one for one in service.backends if self.state(one) is BackendState.UP]
+
+    def state(self, backend: Backend) -> BackendState:
+        """Whether a backend takes new clients."""
+        route = self._dataplane.route(backend.backend_id)
+        return BackendState.UP if route and route.mac else BackendState.UNRESOLVED
+
+    def retire(self, pinned: set[int]) -> None:
+        """Forget the backends that have left the configuration and are in no pin any more."""
+        for backend_id in self._leaving - pinned:
+            self._dataplane.remove_backend(backend_id)
+            self._registry.forget_backend(backend_id)
+            self._leaving.discard(backend_id)
+
+    @property
+    def leaving(self) -> bool:
+        """Whether any backend waits to be retired."""
+        return bool(self._leaving)
+
+    def service_name(self, service_id: int) -> str:
+        """What the log calls a service."""
+        return self._names.get(("service", service_id), str(service_id))
+
+    def backend_name(self, backend_id: int) -> str:
+        """What the log calls a backend."""
+        return self._names.get(("backend", backend_id), str(backend_id))
+
+    def find(self, service: str, backend: str) -> tuple[Service, Backend]:
+        """A backend by the names in the configuration. Raises RtspDsrError if there is none."""
+        for one, candidate in self._all():
+            if (one.name, candidate.name) == (service, backend):
+                return one, candidate
+        known = ", ".join(f"{one.name}/{candidate.name}" for one, candidate in self._all())
+        raise RtspDsrError(f"no backend {service}/{backend}; there are {known}")
+
+    def _all(self) -> Iterator[tuple[Service, Backend]]:
+        return ((service, backend) for service in self.services for backend in service.backends)
+
+    def _set(self, service: Service, backend: Backend) -> None:
+        route = self._route(backend)
+        self._dataplane.set_backend(
+            service.service_id,
+            backend.backend_id,
+            backend.addresses,
+            route,
+            up=route.mac is not None and backend.backend_id not in self._leaving,
+        )
+
+    def _route(self, backend: Backend) -> Route:
+        """By the first address that is resolved; before any is heard of, as an earlier daemon left it."""
+        heard = [self._heard[address] for address in backend.addresses if address in self._heard]
+        for change in heard:
+            if change.mac:
+                return Route(mac=change.mac, source=change.source_mac, ifindex=change.ifindex)
+        standing = self._dataplane.route(backend.backend_id)
+        return Route(mac=None) if heard or standing is None else standing
+
+    @staticmethod
+    def _event(
+        service: Service, backend: Backend, change: NeighbourChange, route: Route, now: float
+    ) -> Event:
+        if route.mac is None:
+            return BackendLost(
+                at=now,
+                service_id=service.service_id,
+                backend_id=backend.backend_id,
+                problem=change.problem,
+            )
+        return BackendResolved(
+            at=now,
+            service_id=service.service_id,
+            backend_id=backend.backend_id,
+            mac=route.mac.hex(":"),
+            interface=change.interface,
+        )

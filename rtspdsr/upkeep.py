@@ -1,0 +1,82 @@
+"""What the daemon does by the clock: heartbeat, timers, readings, room for pins, the journal.
+
+Each is a task that sleeps, does a little, and gives the loop up before ``SLICE_S`` has passed. That the
+heartbeat is one of them is its point: it beats only while the loop that reads segments turns.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+
+from rtspdsr.core.events import Event
+from rtspdsr.core.tracker import Tracker
+from rtspdsr.dataplane.dataplane import Dataplane
+from rtspdsr.journal import Journal
+
+BEAT_S = 0.1
+DEADLINE_S = 0.3  # a daemon that has been silent for so long is taken for dead: XDP forwards unread
+TIMER_S = 0.05
+SLICE_S = 0.005
+READ_AT_ONCE = 200  # flows read between two looks at the clock
+COPY_AT_ONCE = 100  # sessions written anew into a new journal between two looks
+
+Apply = Callable[[Iterable[Event]], None]
+
+
+class Upkeep:
+    """The periodic tasks of one daemon."""
+
+    def __init__(self, dataplane: Dataplane, tracker: Tracker, journal: Journal, apply: Apply) -> None:
+        self._dataplane, self._tracker, self._journal, self._apply = dataplane, tracker, journal, apply
+
+    def tasks(self) -> list[Callable[[], Awaitable[None]]]:
+        """Every task, to be started by the daemon."""
+        return [self.beat, self.timers, self.readings, self.room, self.copies]
+
+    async def beat(self) -> None:
+        """Renew the tracker's deadline."""
+        while True:
+            self._dataplane.renew(time.monotonic() + DEADLINE_S)
+            self._journal.flush()
+            await asyncio.sleep(BEAT_S)
+
+    async def timers(self) -> None:
+        """Let the tracker act when its timers are due."""
+        while True:
+            now = time.monotonic()
+            due = self._tracker.next_timer()
+            if due is not None and due <= now:
+                self._apply(self._tracker.tick(now))
+            await asyncio.sleep(TIMER_S)
+
+    async def readings(self) -> None:
+        """Hand the tracker the statistics it wants, a few sessions at a time."""
+        while True:
+            until = time.monotonic() + SLICE_S
+            while (now := time.monotonic()) < until:
+                flows = self._tracker.due(now, READ_AT_ONCE)
+                if not flows:
+                    break
+                self._apply(self._tracker.measure(self._dataplane.read(flows), now))
+            await asyncio.sleep(TIMER_S)
+
+    async def room(self) -> None:
+        """Keep room for the statistics of pins to come."""
+        while True:
+            if self._dataplane.scarce:
+                await asyncio.to_thread(self._dataplane.grow)
+            await asyncio.sleep(BEAT_S)
+
+    async def copies(self) -> None:
+        """Replace a long journal by one that holds the living sessions alone."""
+        while True:
+            if self._journal.long:
+                self._journal.rotate()
+                for at, name in enumerate(list(self._tracker.sessions)):
+                    if name in self._tracker.sessions:
+                        self._journal.write(name, self._tracker.snapshot(name))
+                    if at % COPY_AT_ONCE == 0:
+                        self._journal.flush()
+                        await asyncio.sleep(0)
+                self._journal.drop_old()
+            await asyncio.sleep(1)
