@@ -1,0 +1,142 @@
+"""`rtspdsr backend`: prepare a media server to answer as the VIP, check it, undo it. Runs on that server."""
+
+import json
+from collections.abc import Sequence
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rtspdsr.errors import PreparationError
+from rtspdsr.model import Address
+from rtspdsr.preparation import DEFAULT_STATE
+from rtspdsr.preparation.network import Network
+from rtspdsr.preparation.plan import DEFAULT_PRIORITY, DEFAULT_TABLE, Request
+from rtspdsr.preparation.steps import Step
+
+app = typer.Typer(
+    name="backend",
+    help="Prepare a media server to answer as the VIP, check it, undo it. Run on the media server, as root.",
+    no_args_is_help=True,
+)
+
+Vips = Annotated[
+    list[str], typer.Option("--vip", help="The VIP; once for IPv4 and once for IPv6.", metavar="ADDRESS")
+]
+Clients = Annotated[
+    list[str],
+    typer.Option(
+        "--clients",
+        metavar="CIDR",
+        help="A network that players are in, repeatable. It decides which UDP leaves with the VIP as source. "
+        "Without it: every unicast destination that the main table reaches, the server's own subnets "
+        "included. Name the balancers' own addresses too, or their probes see the real address. Name the "
+        "networks if this server itself sends UDP to ports from 1024 up elsewhere (VXLAN, WireGuard, "
+        "statsd): TCP, DNS, NTP and syslog always keep the real address.",
+    ),
+]
+Interface = Annotated[
+    str | None,
+    typer.Option(
+        metavar="IF",
+        help="Where the balancer's frames arrive. Without it: the interfaces by which client routes leave.",
+    ),
+]
+Table = Annotated[int, typer.Option(min=1, help="Routing table for the client routes; must be unused.")]
+Priority = Annotated[int, typer.Option(min=1, max=32765, help="Priority of the rule that leads there.")]
+State = Annotated[
+    Path, typer.Option("--state", metavar="FILE", help="The record of what was done, which undo reads.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def prepare(
+    vip: Vips,
+    clients: Clients = [],  # noqa: B006 (typer reads it, and never changes it)
+    interface: Interface = None,
+    table: Table = DEFAULT_TABLE,
+    priority: Priority = DEFAULT_PRIORITY,
+    state: State = DEFAULT_STATE,
+    as_json: AsJson = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
+) -> None:
+    """Put the VIP on lo, unheard by ARP, and have RTP to clients leave with it as source."""
+    from rtspdsr.preparation import apply, facts, plan, record
+
+    request = _request(vip, clients, interface, table, priority)
+    recorded = record.load(state)
+    if recorded and recorded.request != request:
+        raise PreparationError(
+            f"this server was prepared otherwise, says {state}; run `rtspdsr backend undo` first"
+        )
+    recorded = recorded or record.Record(request=request)
+    found = facts.read_facts()
+    if problems := plan.obstacles(request, found, recorded.routes):
+        raise PreparationError("; ".join(problems))
+    steps = plan.missing(plan.plan(request, found), found)
+    if not dry_run:
+        apply.prepare(recorded, steps, state)
+    if as_json:
+        print(json.dumps({"dry_run": dry_run, "state": str(state), "steps": [_described(s) for s in steps]}))
+        return
+    _print_steps(steps)
+    if not steps:
+        print("Nothing to do: this server is prepared.")
+    elif dry_run:
+        print("Nothing was changed (--dry-run).")
+    else:
+        print(f"Prepared; `rtspdsr backend undo` takes it back, by {state}.")
+
+
+@app.command()
+def undo(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+    """Take back what prepare did, step by step, the latest first."""
+    from rtspdsr.preparation import apply, record
+
+    recorded = record.load(state)
+    results = apply.undo(recorded, state) if recorded else []
+    if as_json:
+        steps = [{**_described(result.step), "outcome": result.outcome.value} for result in results]
+        print(json.dumps({"state": str(state), "steps": steps}))
+        return
+    for result in results:
+        print(f"{result.step.what}: {result.step.new} -> {result.step.old}: {result.outcome}")
+    if not recorded:
+        print(f"Nothing to undo: there is no record {state}.")
+
+
+def _request(
+    vips: Sequence[str], clients: Sequence[str], interface: str | None, table: int, priority: int
+) -> Request:
+    return Request(
+        vips=tuple(_address(text) for text in vips),
+        clients=tuple(_network(text) for text in clients),
+        interface=interface,
+        table=table,
+        priority=priority,
+    )
+
+
+def _address(text: str) -> Address:
+    try:
+        return ip_address(text)
+    except ValueError as error:
+        raise PreparationError(f"--vip {text}: {error}; give one address, without a prefix length") from error
+
+
+def _network(text: str) -> Network:
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise PreparationError(f"--clients {text}: {error}; give a network such as 192.0.2.0/24") from error
+
+
+def _described(step: Step) -> dict[str, str]:
+    return {"what": step.what, "old": step.old, "new": step.new, "why": step.why}
+
+
+def _print_steps(steps: Sequence[Step]) -> None:
+    for step in steps:
+        print(f"{step.what}: {step.old} -> {step.new}\n    {step.why}")
