@@ -22,7 +22,7 @@
 #define FRAME_MAX 65536	   /* a super-packet of generic mode takes a large one */
 
 struct address {
-	__u8 octets[16];
+	__be32 words[4]; /* words, and not octets, for the sake of their alignment */
 };
 
 /* One VIP. Two VIPs (one of each family) may name the same service. */
