@@ -101,13 +101,13 @@ class Fleet:
         """Whether any backend waits to be retired."""
         return bool(self._leaving)
 
-    def service_name(self, service_id: int) -> str:
+    def service(self, service_id: int) -> str | None:
         """What the log calls a service."""
-        return self._names.get(("service", service_id), str(service_id))
+        return self._names.get(("service", service_id))
 
-    def backend_name(self, backend_id: int) -> str:
+    def backend(self, backend_id: int) -> str | None:
         """What the log calls a backend."""
-        return self._names.get(("backend", backend_id), str(backend_id))
+        return self._names.get(("backend", backend_id))
 
     def find(self, service: str, backend: str) -> tuple[Service, Backend]:
         """A backend by the names in the configuration. Raises RtspDsrError if there is none."""

@@ -33,7 +33,7 @@ class Journal:
         self.failed = 0
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            self._file = self._open()
+            self._file = self._open(self._new)
         except OSError as error:
             raise RtspDsrError(
                 f"cannot write the journal in {directory}: {error.strerror}; mend it, or set daemon.state_dir"
@@ -82,25 +82,32 @@ class Journal:
         self.flush()
         os.close(self._file)
         self._new.rename(self._old)
-        self._file = self._open()
+        self._file = self._open(self._new)
 
     def drop_old(self) -> None:
         """Remove the old file: every live session stands in the new one."""
         self.flush()
         self._old.unlink(missing_ok=True)
 
-    @property
-    def replacing(self) -> bool:
-        """Whether an old file still stands beside the new one."""
-        return self._old.exists()
+    def rewrite(self, snapshots: dict[str, dict[str, Any]]) -> None:
+        """Replace everything by these snapshots: what a restarted daemon has taken over."""
+        os.close(self._file)
+        draft = self._new.with_suffix(".draft")
+        draft.unlink(missing_ok=True)
+        self._file = self._open(draft)
+        for name, snapshot in snapshots.items():
+            self.write(name, snapshot)
+        self.flush()
+        draft.rename(self._new)  # from one whole file to another: a kill in between loses nothing
+        self.drop_old()
 
     def close(self) -> None:
         """Write what is left and close the file."""
         self.flush()
         os.close(self._file)
 
-    def _open(self) -> int:
-        descriptor = os.open(self._new, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    def _open(self, path: Path) -> int:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
         os.write(descriptor, b"\n" + json.dumps({"boot": self._boot}).encode() + b"\n")
         return descriptor
 

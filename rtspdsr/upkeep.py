@@ -6,7 +6,7 @@ heartbeat is one of them is its point: it beats only while the loop that reads s
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 
 from rtspdsr.core.events import Event
 from rtspdsr.core.tracker import Tracker
@@ -21,6 +21,7 @@ READ_AT_ONCE = 200  # flows read between two looks at the clock
 COPY_AT_ONCE = 100  # sessions written anew into a new journal between two looks
 
 Apply = Callable[[Iterable[Event]], None]
+Job = Callable[[], Coroutine[None, None, None]]
 
 
 class Upkeep:
@@ -29,7 +30,7 @@ class Upkeep:
     def __init__(self, dataplane: Dataplane, tracker: Tracker, journal: Journal, apply: Apply) -> None:
         self._dataplane, self._tracker, self._journal, self._apply = dataplane, tracker, journal, apply
 
-    def tasks(self) -> list[Callable[[], Awaitable[None]]]:
+    def tasks(self) -> list[Job]:
         """Every task, to be started by the daemon."""
         return [self.beat, self.timers, self.readings, self.room, self.copies]
 

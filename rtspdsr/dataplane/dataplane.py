@@ -8,13 +8,14 @@ tracker's deadline. Every call takes microseconds; ``load``, ``attach`` and ``gr
 import errno
 import struct
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
 from rtspdsr.dataplane import layout, loader
 from rtspdsr.dataplane.adoption import Left
 from rtspdsr.dataplane.bpffs import Home
+from rtspdsr.dataplane.counters import count
 from rtspdsr.dataplane.layout import SLOT_COUNT, BackendFlag, Verdict, index
 from rtspdsr.dataplane.libbpf import RingBuffers, refused_with
 from rtspdsr.dataplane.reinjection import Checksum, Reinjector, checksum_of
@@ -98,6 +99,11 @@ class Dataplane:
         """Identities that an earlier daemon's maps held."""
         return self._loaded.left
 
+    @property
+    def adopted_maps(self) -> bool:
+        """Whether the maps are those of an earlier daemon, filled as it left them."""
+        return self._loaded.adopted
+
     def close(self) -> None:
         """Let go of everything; the kernel goes on forwarding."""
         if self._rings:
@@ -154,7 +160,7 @@ class Dataplane:
         """How frames reach a backend, as last set."""
         return self._routes.get(backend_id)
 
-    def write_slots(self, service_id: int, slots: array[int]) -> None:
+    def write_slots(self, service_id: int, slots: "array[int]") -> None:
         """Put a service's new slot table in force: the idle half is filled, then one store flips it."""
         if len(slots) != SLOT_COUNT:
             raise ValueError(f"a slot table has {SLOT_COUNT} slots, not {len(slots)}")
@@ -222,6 +228,10 @@ class Dataplane:
         """How many pins stand."""
         return len(self._places)
 
+    def pinned_backends(self) -> set[int]:
+        """The backends that pins lead to. Reads every pin: not for the event loop."""
+        return {layout.PIN.unpack(value)[1] for _, value in self._maps["pins"].entries()}
+
     # --- segments
 
     def listen(self, segment: Callable[[bytes], None], notice: Callable[[bytes], None]) -> RingBuffers:
@@ -267,8 +277,7 @@ class Dataplane:
 
     def verdicts(self) -> dict[Verdict, int]:
         """Packets by verdict, all CPUs."""
-        read = self._maps["verdicts"].lookup_percpu
-        return {one: sum(int.from_bytes(n, "little") for n in read(index(one))) for one in Verdict}
+        return count(self._maps["verdicts"])
 
     def backend_traffic(self, backend_id: int) -> Traffic:
         """What clients sent to a backend."""
@@ -323,8 +332,3 @@ class Dataplane:
         for key, value in self._maps["pins"].entries():
             pin, place = layout.unpack_pin(key, value)
             yield pin, key, place
-
-
-def summary(verdicts: Mapping[Verdict, int]) -> dict[str, int]:
-    """Verdicts by the names that an operator reads."""
-    return {verdict.name.lower(): count for verdict, count in verdicts.items()}

@@ -20,7 +20,7 @@ Usable = Callable[[Service], Sequence[Backend]]
 Filled = Callable[[Service, dict[str, int]], None]
 
 
-class Placement:
+class SlotTables:
     """One task that fills tables one after the other.
 
     usable: the backends of a service that take new clients now

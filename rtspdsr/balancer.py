@@ -1,0 +1,387 @@
+"""The daemon: the one place where what the deciding code says is put into effect.
+
+It starts the parts in the order in which packets must not notice, hands each segment to the tracker,
+applies the events that come back, and reloads or ends on a signal. Whatever happens to it, the kernel
+goes on forwarding with the maps as they stand.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import signal
+import socket
+import time
+import traceback
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+from rtspdsr import status
+from rtspdsr.admin import Admin
+from rtspdsr.announcer import Announcer
+from rtspdsr.config import Config, diff, load
+from rtspdsr.core.events import (
+    ClientPlaced,
+    ClientReleased,
+    ConfigRefused,
+    ConfigReloaded,
+    DaemonStarted,
+    DaemonStopped,
+    Effect,
+    Event,
+    MapFilling,
+    NetworkRestored,
+    PinMade,
+    PinReleased,
+    SessionEvent,
+    SessionSummary,
+    TableFilled,
+    TrackerFault,
+    VipClaimed,
+)
+from rtspdsr.core.tracker import Tracker, TrackerLimits
+from rtspdsr.dataplane.bpffs import Home
+from rtspdsr.dataplane.dataplane import Dataplane, Sizes
+from rtspdsr.detour import Detour
+from rtspdsr.errors import ConfigError, MapFull, RtspDsrError
+from rtspdsr.fleet import Fleet
+from rtspdsr.journal import Journal
+from rtspdsr.links import LinkChange, Restored
+from rtspdsr.model import Address, BackendState, Segment, Service
+from rtspdsr.neighbours import Neighbours
+from rtspdsr.slottables import SlotTables
+from rtspdsr.registry import Registry
+from rtspdsr.logfile import Rotation
+from rtspdsr.sessionlog import open_log
+from rtspdsr.upkeep import Upkeep
+
+RESOLVE_S = 2.0  # how long a first start waits for backends before packets are taken
+WATCH_S = 5.0  # between two looks at how full the maps are
+FILLING = 0.8  # of a map, from which on the operator is warned
+REPEAT_S = 1.0  # repeated faults are counted, and told once in this time
+
+
+class Balancer:
+    """One daemon over one forwarding core."""
+
+    def __init__(self, config: Config, path: Path, dataplane: Dataplane, journal: Journal) -> None:
+        self._config, self._path = config, path
+        self._dataplane, self._journal = dataplane, journal
+        registry = Registry(
+            config.dataplane.services_max,
+            config.dataplane.backends_max,
+            dataplane.left.services,
+            dataplane.left.backends,
+        )
+        self._tables = SlotTables(dataplane, lambda service: self.fleet.usable(service), self._filled)
+        self.fleet = Fleet(dataplane, registry, self._tables.request)
+        self.tracker = Tracker(limits(config), _names())
+        self._log, self._file = open_log(
+            config.log.file,
+            rotation=rotation(config),
+            queue_max=config.log.queue_max,
+            names=self.fleet,
+        )
+        self._neighbours = Neighbours(config.dataplane.interfaces)
+        self._announcer = Announcer()
+        self._stop = asyncio.Event()
+        self._faults = self._refused = 0
+        self._told: dict[str, float] = {}
+        self._modes: dict[str, str] = {}
+        self._attached: dict[str, int] = {}
+        self._started_at = time.monotonic()
+
+    @classmethod
+    async def open(cls, path: Path) -> Self:
+        """Read the configuration and load the forwarding core. Raises RtspDsrError."""
+        config = await asyncio.to_thread(load, path)
+        section = config.dataplane
+        sizes = Sizes(
+            pins=section.pins_max,
+            flows=section.flows_max,
+            clients=section.clients_max,
+            newcomers=section.newcomers_max,
+            services=section.services_max,
+            backends=section.backends_max,
+            segments_bytes=section.segments_ring_mib << 20,
+        )
+        home = Home(section.bpffs, section.interfaces)
+        dataplane = await asyncio.to_thread(Dataplane.load, home, sizes)
+        return cls(config, path, dataplane, Journal(config.daemon.state_dir))
+
+    # --- life
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT; SIGHUP reloads, SIGUSR1 opens the log file anew."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: asyncio.ensure_future(self.reload()))
+        loop.add_signal_handler(signal.SIGUSR1, self._file.reopen)
+        try:
+            async with self._neighbours, self._announcer:
+                await self._serve()
+        finally:
+            self._dataplane.renew(0)
+            self._dataplane.close()
+            self._journal.close()
+            await asyncio.to_thread(self._file.close)
+
+    async def _serve(self) -> None:
+        self._restore()
+        self._configure()
+        detour = Detour(self._dataplane, self._receive, self._claimed, self._failed)
+        upkeep = Upkeep(self._dataplane, self.tracker, self._journal, self.apply)
+        admin = Admin(self, self._config.daemon.run_dir)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._follow_network())]
+            await self._take_over()
+            detour.start()
+            await admin.start()
+            jobs = [*upkeep.tasks(), self._tables.run, self._watch_maps]
+            tasks += [group.create_task(job()) for job in jobs]
+            self._say(DaemonStarted(at=_now(), mode=self._modes, adopted=len(self._dataplane.adopted)))
+            await self._stop.wait()
+            for task in tasks:
+                task.cancel()
+        self._dataplane.renew(0)  # from here on XDP forwards by itself
+        detour.stop()
+        await admin.stop()
+        self._say(
+            DaemonStopped(
+                at=_now(),
+                forwarding="stays in place: sessions go on, new ones go by client address, unlogged, until the "
+                "next start; `rtspdsr detach` ends it",
+            )
+        )
+
+    async def _take_over(self) -> None:
+        """Put the program in force once its maps are filled: at once if they are an earlier daemon's."""
+        if not self._dataplane.adopted_maps:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RESOLVE_S):
+                    while not self.fleet.settled():
+                        await asyncio.sleep(0.02)
+            await self._tables.settle()
+        await self._attach()
+        await self._announcer.watch(self.fleet.vips())
+
+    async def _attach(self) -> None:
+        section = self._config.dataplane
+        self._modes = await asyncio.to_thread(self._dataplane.attach, section.mode)
+        self._attached = {name: socket.if_nametoindex(name) for name in section.interfaces}
+
+    def _restore(self) -> None:
+        """Take the sessions over that an earlier daemon left in its journal and its pins."""
+        now = _now()
+        events = self.tracker.restore(self._journal.sessions(), self._dataplane.adopted, now)
+        self.apply(events)
+        self._journal.rewrite({name: self.tracker.snapshot(name) for name in self.tracker.sessions})
+
+    def _configure(self) -> None:
+        self.fleet.configure(self._config)
+        self._neighbours.watch(self.fleet.addresses(), self.fleet.vips())
+        write_effective(self._config)
+
+    # --- what happens
+
+    def _receive(self, segment: Segment) -> None:
+        self.apply(self.tracker.receive(segment, _now()))
+
+    def apply(self, events: Iterable[Event]) -> None:
+        """Put events in force: effects in the forwarding core, facts in the log and the journal."""
+        changed: dict[str, None] = {}
+        for event in events:
+            if isinstance(event, Effect):
+                self._effect(event)
+                continue
+            self._log.write(event)
+            if isinstance(event, SessionSummary):
+                changed.pop(event.session, None)
+                self._journal.end(event.session)
+            elif isinstance(event, SessionEvent) and event.session in self.tracker.sessions:
+                changed[event.session] = None
+        for name in changed:
+            self._journal.write(name, self.tracker.snapshot(name))
+
+    def _effect(self, event: Effect) -> None:
+        try:
+            match event:
+                case PinMade():
+                    self._dataplane.pin(event.pin)
+                case PinReleased():
+                    self._dataplane.unpin(event.flow)
+                case ClientPlaced():
+                    self._dataplane.place_client(event.service_id, event.client, event.backend_id)
+                case ClientReleased():
+                    self._dataplane.release_client(event.service_id, event.client)
+        except MapFull as full:
+            self._refused += 1
+            self._fills(full.name, full.limit, full.limit)
+
+    def _claimed(self, vip: Address, mac: bytes, ifindex: int) -> None:
+        if self._due(f"claim {vip} {mac.hex()}"):
+            interface = _interface(ifindex)
+            self._say(VipClaimed(at=_now(), vip=vip, mac=mac.hex(":"), interface=interface))
+
+    def _failed(self, error: Exception) -> None:
+        self._faults += 1
+        if self._due("fault"):
+            problem = "".join(traceback.format_exception(error))
+            self._say(TrackerFault(at=_now(), problem=problem, faults=self._faults))
+
+    def _filled(self, service: Service, shares: dict[str, int]) -> None:
+        self._say(TableFilled(at=_now(), service_id=service.service_id, shares=shares))
+
+    async def _follow_network(self) -> None:
+        async for change in self._neighbours.changes():
+            match change:
+                case LinkChange():
+                    await self._link(change)
+                case Restored():
+                    self._say(
+                        NetworkRestored(
+                            at=_now(),
+                            interface=change.interface,
+                            restored=change.restored,
+                            refused=change.refused,
+                        )
+                    )
+                case _:
+                    self.apply(self.fleet.neighbour(change, _now()))
+
+    async def _link(self, change: LinkChange) -> None:
+        if change.ifindex:
+            self._dataplane.set_interface(change.ifindex, change.mac)
+            self._dataplane.interface_changed(change.ifindex)
+            if change.interface in self._attached and self._attached[change.interface] != change.ifindex:
+                await self._attach()  # the interface was removed and made again
+        await self._announcer.link(change)
+
+    async def _watch_maps(self) -> None:
+        while True:
+            limit = self._config.dataplane.pins_max
+            if self._dataplane.pins > FILLING * limit:
+                self._fills("pins", self._dataplane.pins, limit)
+            if self.fleet.leaving:
+                pinned = await asyncio.to_thread(self._dataplane.pinned_backends)
+                self.fleet.retire(pinned)
+            await asyncio.sleep(WATCH_S)
+
+    # --- what an operator asks
+
+    async def reload(self) -> None:
+        """Read the configuration again; a bad one is refused, and the old one stays in force."""
+        try:
+            new = await asyncio.to_thread(load, self._path)
+            changes = diff(self._config, new)
+            former, self._config = self._config, self._config.reloaded(new)
+            try:
+                self._configure()
+            except ConfigError:
+                self._config = former
+                raise
+        except ConfigError as error:
+            self._say(ConfigRefused(at=_now(), mistakes=error.mistakes or (str(error),)))
+            return
+        self.tracker.limits = limits(self._config)
+        self._file.rotation = rotation(self._config)
+        await self._announcer.watch(self.fleet.vips())
+        self._say(ConfigReloaded(at=_now(), changes=tuple(changes)))
+
+    def place(self, service: str, client: Address, backend: str) -> None:
+        """Send a client's new connections to a backend while it has sessions. Raises RtspDsrError."""
+        one, chosen = self.fleet.find(service, backend)
+        if self.fleet.state(chosen) is not BackendState.UP:
+            raise RtspDsrError(f"backend {backend} takes no new clients: it is {self.fleet.state(chosen)}")
+        self._dataplane.place_client(one.service_id, client, chosen.backend_id)
+
+    def status(self) -> dict[str, Any]:
+        """How the daemon stands."""
+        return {
+            "uptime_s": round(_now() - self._started_at, 1),
+            "modes": self._modes,
+            "pins": self._dataplane.pins,
+            "pins_max": self._config.dataplane.pins_max,
+            "pins_refused": self._refused,
+            "sessions": len(self.tracker.sessions),
+            "faults": self._faults,
+            "reinjections_failed": self._dataplane.reinjections_failed,
+            "lines_dropped": self._file.dropped_lines,
+            "services": status.services(self._dataplane, self.fleet, self.tracker),
+        }
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """Every live session."""
+        now = _now()
+        return [status.session(name, one, self.fleet, now) for name, one in self.tracker.sessions.items()]
+
+    # --- inside
+
+    def _say(self, event: Event) -> None:
+        self.apply([event])
+
+    def _fills(self, name: str, entries: int, limit: int) -> None:
+        if self._due(f"map {name}"):
+            self._say(MapFilling(at=_now(), map=name, entries=entries, limit=limit, refused=self._refused))
+
+    def _due(self, what: str) -> bool:
+        """Whether a thing that may repeat quickly is to be told now."""
+        now = _now()
+        if now - self._told.get(what, -REPEAT_S) < REPEAT_S:
+            return False
+        self._told[what] = now
+        return True
+
+
+def limits(config: Config) -> TrackerLimits:
+    """The tracker's limits from the configuration."""
+    section = config.tracker
+    return TrackerLimits(
+        idle_s=section.idle_s,
+        linger_s=section.linger_s,
+        provisional_s=section.provisional_s,
+        provisional_max=section.provisional_max,
+        connections_max=section.connections_max,
+        buffer_bytes=section.buffer_mib << 20,
+        header_bytes=section.header_kib << 10,
+        stall_s=section.stall_s,
+    )
+
+
+def rotation(config: Config) -> Rotation:
+    """When the session log's file is rotated."""
+    return Rotation(config.log.rotate_mib << 20, config.log.rotate_keep)
+
+
+def write_effective(config: Config) -> None:
+    """Write the configuration in force where ``rtspdsr check --diff`` looks. Raises RtspDsrError."""
+    path = config.daemon.run_dir / "config.json"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".new")
+        draft.write_text(json.dumps(config.model_dump(mode="json"), indent=1) + "\n")
+        os.replace(draft, path)
+    except OSError as error:
+        raise RtspDsrError(
+            f"cannot write {path}: {error.strerror}; mend it, or set daemon.run_dir"
+        ) from error
+
+
+def _names() -> Iterator[str]:
+    """Names of sessions, unique in the logs of all balancers."""
+    while True:
+        yield secrets.token_hex(6)
+
+
+def _interface(ifindex: int) -> str:
+    try:
+        return socket.if_indextoname(ifindex)
+    except OSError:
+        return str(ifindex)
+
+
+def _now() -> float:
+    return time.monotonic()

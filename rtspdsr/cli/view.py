@@ -1,0 +1,103 @@
+"""``rtspdsr status``, ``sessions`` and ``place``: asking the running daemon."""
+
+import asyncio
+import json
+from typing import Annotated, Any
+
+import typer
+
+from rtspdsr.cli.daemon import CONFIG, ConfigOption, JsonOption
+
+
+def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
+    """Show services, backends, sessions and what crossed the balancer.
+
+    Examples:
+
+        rtspdsr status
+
+        rtspdsr status --json | jq '.services[].backends[] | {name, state, sessions}'
+    """
+    answer = _ask(config, "GET", "/v1/status")
+    if as_json:
+        typer.echo(json.dumps(answer))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    modes = ", ".join(f"{name} ({mode})" for name, mode in answer["modes"].items())
+    console.print(
+        f"up {answer['uptime_s']:.0f} s on {modes}: {answer['sessions']} sessions, "
+        f"{answer['pins']:,} of {answer['pins_max']:,} pins"
+    )
+    for service in answer["services"]:
+        table = Table("backend", "state", "weight", "sessions", "packets", "bytes from clients")
+        table.title = f"{service['name']}: {', '.join(service['vips'])}"
+        for one in service["backends"]:
+            table.add_row(
+                one["name"],
+                one["state"],
+                str(one["weight"]),
+                str(one["sessions"]),
+                f"{one['client_packets']:,}",
+                f"{one['client_bytes']:,}",
+            )
+        console.print(table)
+    for key in ("faults", "pins_refused", "reinjections_failed", "lines_dropped"):
+        if answer[key]:
+            console.print(f"{key.replace('_', ' ')}: {answer[key]}", style="bold red")
+
+
+def sessions(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
+    """List the live sessions.
+
+    Examples:
+
+        rtspdsr sessions
+
+        rtspdsr sessions --json | jq -r '.[] | select(.backend == "cam-a") | .client'
+    """
+    answer = _ask(config, "GET", "/v1/sessions")
+    if as_json:
+        typer.echo(json.dumps(answer))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("session", "client", "service", "backend", "state", "transport", "age", "URL")
+    for one in answer:
+        table.add_row(
+            one["session"],
+            one["client"],
+            one["service"],
+            one["backend"],
+            one["state"],
+            ", ".join(one["transports"]),
+            f"{one['age_s']:.0f} s",
+            one["url"],
+        )
+    Console().print(table)
+
+
+def place(
+    client: Annotated[str, typer.Argument(help="The client's address.")],
+    backend: Annotated[str, typer.Argument(help="The backend's name, as SERVICE/BACKEND.")],
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Send a client's new connections to a backend; its sessions elsewhere stay where they are.
+
+    Example: rtspdsr place 198.51.100.7 cams/cam-b
+    """
+    service, _, name = backend.rpartition("/")
+    if not service:
+        raise typer.BadParameter("name the service too, as SERVICE/BACKEND", param_hint="backend")
+    _ask(config, "PUT", f"/v1/services/{service}/clients/{client}", {"backend": name})
+    typer.echo(f"new connections of {client} go to {backend}")
+
+
+def _ask(config: Any, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    from rtspdsr.admin import ask
+    from rtspdsr.config import load
+
+    return asyncio.run(ask(load(config).daemon.run_dir, method, path, body))

@@ -1,0 +1,32 @@
+"""Removes everything that outlives the daemon: program, maps and pins, and the VIPs' group memberships."""
+
+import os
+
+from rtspdsr.announcer import Announcer
+from rtspdsr.config import Config
+from rtspdsr.dataplane.bpffs import Home
+from rtspdsr.neighbours import LinkChange, Neighbours
+
+
+async def detach(config: Config) -> bool:
+    """Detach from the interfaces of a configuration; False if nothing was there.
+
+    Raises AlreadyRunning while a daemon serves them.
+    """
+    home = Home(config.dataplane.bpffs, config.dataplane.interfaces)
+    if not home.path.exists():
+        return False
+    lock = home.lock()
+    vips = {vip for service in config.services for vip in service.vips}
+    async with Neighbours(config.dataplane.interfaces) as neighbours, Announcer() as announcer:
+        unseen = set(config.dataplane.interfaces)
+        async for change in neighbours.changes():
+            if isinstance(change, LinkChange):
+                unseen.discard(change.interface)
+                await announcer.link(change)
+            if not unseen:
+                break
+        await announcer.leave(vips)
+    home.remove()
+    os.close(lock)
+    return True
