@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ from rtspdsr.errors import PreparationError
 from rtspdsr.model import Address
 from rtspdsr.preparation import DEFAULT_STATE
 from rtspdsr.preparation.network import Network
+from rtspdsr.preparation.persist import Manager, missing_files, render
 from rtspdsr.preparation.plan import DEFAULT_PRIORITY, DEFAULT_TABLE, Request
 from rtspdsr.preparation.steps import Step
 
@@ -60,22 +62,34 @@ def prepare(
     priority: Priority = DEFAULT_PRIORITY,
     state: State = DEFAULT_STATE,
     as_json: AsJson = False,
+    persist: Annotated[
+        str | None,
+        typer.Option(
+            metavar="systemd-networkd|ifupdown",
+            help="Also write what makes it so after a reboot, with the gateways of today.",
+        ),
+    ] = None,
+    etc: Annotated[Path, typer.Option(metavar="DIR", help="Where --persist writes.")] = Path("/etc"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
 ) -> None:
     """Put the VIP on lo, unheard by ARP, and have RTP to clients leave with it as source."""
     from rtspdsr.preparation import apply, facts, plan, record
 
     request = _request(vip, clients, interface, table, priority)
-    recorded = record.load(state)
-    if recorded and recorded.request != request:
+    earlier = record.load(state)
+    if earlier and earlier.request != request:
         raise PreparationError(
             f"this server was prepared otherwise, says {state}; run `rtspdsr backend undo` first"
         )
-    recorded = recorded or record.Record(request=request)
+    recorded = earlier or record.Record(request=request)
     found = facts.read_facts()
-    if problems := plan.obstacles(request, found, recorded.routes):
+    if problems := plan.obstacles(request, found, prepared=earlier is not None):
         raise PreparationError("; ".join(problems))
-    steps = plan.missing(plan.plan(request, found), found)
+    preparation = plan.plan(request, found)
+    steps = plan.missing(preparation, found)
+    if persist:
+        files = render(_manager(persist), preparation, found, etc)
+        steps += missing_files(files, {path: facts.read_file(path) for path in files})
     if not dry_run:
         apply.prepare(recorded, steps, state)
     if as_json:
@@ -88,6 +102,52 @@ def prepare(
         print("Nothing was changed (--dry-run).")
     else:
         print(f"Prepared; `rtspdsr backend undo` takes it back, by {state}.")
+
+
+@app.command()
+def check(
+    vip: Vips = [],  # noqa: B006
+    clients: Clients = [],  # noqa: B006
+    interface: Interface = None,
+    table: Table = DEFAULT_TABLE,
+    priority: Priority = DEFAULT_PRIORITY,
+    state: State = DEFAULT_STATE,
+    rtp: Annotated[
+        float,
+        typer.Option(
+            min=0, metavar="SECONDS", help="Listen that long for RTP that leaves from the wrong address."
+        ),
+    ] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Name what is wrong and how to mend it; exits with 4 if anything is.
+
+    Without --vip it checks what was prepared, by the record.
+    """
+    from rtspdsr.preparation import facts, plan, record
+    from rtspdsr.preparation.check import Verdict, judge, judge_rtp, samples
+    from rtspdsr.preparation.wire import observe
+
+    request = _request(vip, clients, interface, table, priority)
+    if not vip:
+        recorded = record.load(state)
+        if recorded is None:
+            raise PreparationError(f"there is no record {state}; say what to check with --vip")
+        request = recorded.request
+    found = facts.read_facts()
+    findings = judge(request, found, [facts.look_up(address) for address in samples(request, found)])
+    if rtp:
+        ways = plan.outward(plan.plan(request, found).routes)
+        findings.append(judge_rtp(request, observe(ways, request.vips, rtp)))
+    if as_json:
+        print(json.dumps({"findings": [asdict(finding) for finding in findings]}))
+    else:
+        for finding in findings:
+            print(f"{finding.verdict:7} {finding.about}: {finding.measured}")
+            if finding.verdict is not Verdict.OK:
+                print(f"        why:  {finding.why}\n        mend: {finding.mend}")
+    if any(finding.verdict is Verdict.WRONG for finding in findings):
+        raise typer.Exit(PreparationError.exit_code)
 
 
 @app.command()
@@ -131,6 +191,14 @@ def _network(text: str) -> Network:
         return ip_network(text)
     except ValueError as error:
         raise PreparationError(f"--clients {text}: {error}; give a network such as 192.0.2.0/24") from error
+
+
+def _manager(text: str) -> Manager:
+    try:
+        return Manager(text)
+    except ValueError as error:
+        known = " or ".join(Manager)
+        raise PreparationError(f"--persist {text}: give {known}") from error
 
 
 def _described(step: Step) -> dict[str, str]:

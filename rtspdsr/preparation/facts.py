@@ -15,10 +15,24 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from rtspdsr.errors import PreparationError
 from rtspdsr.model import Address
-from rtspdsr.preparation.network import Facts, HeldAddress, Hop, Link, Network, Route, RouteKind, Rule
+from rtspdsr.preparation.network import (
+    Facts,
+    HeldAddress,
+    Hop,
+    Link,
+    Lookup,
+    Network,
+    Present,
+    Route,
+    RouteKind,
+    Rule,
+)
 
 PROC_SYS = Path("/proc/sys")
 NETWORKD_LINKS = Path("/run/systemd/netif/links")
+
+CLIENT_PORT = 5004  #: RTP's own; any port that players use will do
+OWN_PORT = 53
 
 IFF_UP = 0x1
 IFA_F_DEPRECATED = 0x20
@@ -94,6 +108,26 @@ def source_towards(destination: Address, port: int) -> Address | None:
                 return None
             raise
         return ip_address(probe.getsockname()[0])
+
+
+def look_up(destination: Address) -> Lookup:
+    return Lookup(
+        destination=destination,
+        to_client=source_towards(destination, CLIENT_PORT),
+        own=source_towards(destination, OWN_PORT),
+    )
+
+
+def read_file(path: Path) -> Present:
+    """What is where that file shall go."""
+    absent = [directory for directory in path.parents if not directory.exists()]
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        return Present(text=None, missing=tuple(reversed(absent)))
+    except OSError as error:
+        raise PreparationError(f"{path} cannot be read: {error.strerror}; run as root") from error
+    return Present(text=text, missing=())
 
 
 def read_sysctl(key: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 
 from rtspdsr.model import Address
 
@@ -60,6 +61,12 @@ class Hop:
     onlink: bool = False
     weight: int = 1
 
+    def __str__(self) -> str:
+        """As iproute2 takes it."""
+        family = "inet6 " if self.gateway and self.gateway.version == 6 else ""
+        via = f"via {family}{self.gateway} " if self.gateway else ""
+        return f"{via}dev {self.interface}" + (" onlink" if self.onlink else "")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
@@ -79,18 +86,16 @@ class Route:
     mtu: int | None = None
 
     def __str__(self) -> str:
+        """As iproute2 takes it."""
         text = "" if self.kind is RouteKind.UNICAST else f"{self.kind} "
         text += "default" if self.destination.prefixlen == 0 else str(self.destination)
-        for hop in self.hops:
-            text += " nexthop" if len(self.hops) > 1 else ""
-            text += f" via {hop.gateway}" if hop.gateway else ""
-            text += f" dev {hop.interface}"
-            text += " onlink" if hop.onlink else ""
-            text += f" weight {hop.weight}" if len(self.hops) > 1 else ""
         text += f" table {self.table}"
         text += f" src {self.source}" if self.source else ""
         text += f" metric {self.metric}" if self.metric else ""
-        return text + (f" mtu {self.mtu}" if self.mtu else "")
+        text += f" mtu {self.mtu}" if self.mtu else ""
+        if len(self.hops) == 1:
+            return f"{text} {self.hops[0]}"
+        return text + "".join(f" nexthop {hop} weight {hop.weight}" for hop in self.hops)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +118,7 @@ class Rule:
     other: tuple[str, ...] = ()
 
     def __str__(self) -> str:
+        """As iproute2 takes it."""
         text = f"priority {self.priority}"
         text += f" iif {self.incoming}" if self.incoming else ""
         text += f" ipproto {self.protocol}" if self.protocol else ""
@@ -144,3 +150,24 @@ class Facts:
 
     def holders(self, address: Address) -> tuple[HeldAddress, ...]:
         return tuple(held for held in self.addresses if held.address == address)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lookup:
+    """The sources that the kernel chooses for UDP towards an address.
+
+    to_client: to a port of a player
+    own:       to port 53, as for the server's own questions
+    """
+
+    destination: Address
+    to_client: Address | None
+    own: Address | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Present:
+    """What is where a file shall go: its text if there is one, and the directories that are missing."""
+
+    text: str | None
+    missing: tuple[Path, ...]

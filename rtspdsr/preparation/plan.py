@@ -24,6 +24,7 @@ from rtspdsr.preparation.network import (
     LOOPBACK,
     MAIN_TABLE,
     Facts,
+    HeldAddress,
     Network,
     Route,
     RouteKind,
@@ -125,7 +126,7 @@ def missing(preparation: Preparation, facts: Facts) -> list[Step]:
     tables = {rule.table for rule in preparation.rules}
     present = {route for route in facts.routes if route.table in tables}
     steps += [
-        DropRoute(route=route, why="the main table has no such route any more")
+        DropRoute(route=route, why="the main table has no such route")
         for route in facts.routes
         if route in present and route not in preparation.routes
     ]
@@ -140,17 +141,22 @@ def missing(preparation: Preparation, facts: Facts) -> list[Step]:
     return steps
 
 
-def obstacles(request: Request, facts: Facts, own: frozenset[Route]) -> list[str]:
+def obstacles(request: Request, facts: Facts, *, prepared: bool) -> list[str]:
     """Why this server cannot be prepared as it stands, each with what to do about it.
 
-    own: routes of an earlier preparation, which may stand in the table
+    prepared: there is a record of this very preparation, so the table is ours, whatever stands in it
     """
     return [
         *_unusable_vips(request.vips),
         *_unusable_links(request, facts),
-        *chain.from_iterable(_misplaced(vip, facts) for vip in request.vips),
-        *_unroutable(request, facts),
-        *_taken(request, facts, own),
+        *(
+            f"the VIP {vip} is on {held.interface} as /{held.prefix_length}; it may only be on {LOOPBACK} as "
+            f"/{vip.max_prefixlen}, or this server takes it from the balancer: `{mend}`"
+            for vip in request.vips
+            for held, mend in misplaced(vip, facts)
+        ),
+        *unroutable(request, facts),
+        *_taken(request, facts, prepared),
     ]
 
 
@@ -169,7 +175,7 @@ def client_routes(request: Request, vip: Address, facts: Facts) -> Iterator[Rout
                 source=vip if kind is RouteKind.UNICAST else None,
             )
     for never in NEVER_CLIENTS[vip.version]:
-        if any(_inside(never, network) and never != network for network in networks):
+        if any(_inside(never, network) for network in networks):
             metric = 0 if vip.version == 4 else 1024
             found[never, metric] = Route(
                 table=request.table, destination=never, kind=RouteKind.THROW, metric=metric
@@ -307,22 +313,15 @@ def _unusable_links(request: Request, facts: Facts) -> Iterator[str]:
         yield f"IPv6 is disabled on {LOOPBACK}: `sysctl -w net.ipv6.conf.{LOOPBACK}.disable_ipv6=0`"
 
 
-def _misplaced(vip: Address, facts: Facts) -> Iterator[str]:
+def misplaced(vip: Address, facts: Facts) -> Iterator[tuple[HeldAddress, str]]:
+    """Where the VIP is but must not be, and the command that takes it away."""
     for held in facts.holders(vip):
-        place = f"{vip}/{held.prefix_length} dev {held.interface}"
-        if held.interface != LOOPBACK:
-            yield (
-                f"the VIP {vip} is on {held.interface}, which answers ARP and ND for it and takes it from "
-                f"the balancer: `ip address del {place}`"
-            )
-        elif held.prefix_length != vip.max_prefixlen:
-            yield (
-                f"the VIP {vip} is on {LOOPBACK} as /{held.prefix_length}, which makes that whole network "
-                f"local: `ip address del {place}`"
-            )
+        if held.interface != LOOPBACK or held.prefix_length != vip.max_prefixlen:
+            yield held, f"ip address del {vip}/{held.prefix_length} dev {held.interface}"
 
 
-def _unroutable(request: Request, facts: Facts) -> Iterator[str]:
+def unroutable(request: Request, facts: Facts) -> Iterator[str]:
+    """Clients that the main table does not reach, or that have no VIP of their family."""
     versions = {vip.version for vip in request.vips}
     for client in request.clients:
         if client.version not in versions:
@@ -336,15 +335,14 @@ def _unroutable(request: Request, facts: Facts) -> Iterator[str]:
                 )
 
 
-def _taken(request: Request, facts: Facts, own: frozenset[Route]) -> Iterator[str]:
-    expected = {*own, *plan(request, facts).routes}
+def _taken(request: Request, facts: Facts, prepared: bool) -> Iterator[str]:
+    wanted = plan(request, facts)
     for route in facts.routes:
-        if route.table == request.table and route not in expected:
+        if not prepared and route.table == request.table and route not in wanted.routes:
             yield (
                 f"routing table {request.table} holds a route that is not ours ({route}); "
                 "choose another with --table"
             )
-    rules = plan(request, facts).rules
     for rule in facts.rules:
-        if rule.priority == request.priority and rule not in rules:
+        if rule.priority == request.priority and rule not in wanted.rules:
             yield f"a rule with that priority is there already ({rule}); choose another with --priority"

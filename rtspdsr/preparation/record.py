@@ -11,7 +11,6 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from rtspdsr.errors import PreparationError
-from rtspdsr.preparation.network import Route
 from rtspdsr.preparation.plan import Request
 from rtspdsr.preparation.steps import AddRoute, DropRoute, SetSysctl, Step, WriteFile
 
@@ -23,11 +22,6 @@ class Record:
     request: Request
     steps: tuple[Step, ...] = ()
     version: Literal[1] = 1
-
-    @property
-    def routes(self) -> frozenset[Route]:
-        """The routes that are ours."""
-        return frozenset(step.route for step in self.steps if isinstance(step, AddRoute))
 
     def with_step(self, step: Step) -> "Record":
         """The record with one step more; a thing changed twice keeps the value it had at first."""

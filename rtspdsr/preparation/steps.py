@@ -84,7 +84,7 @@ class AddRoute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropRoute:
-    """Remove a route of an earlier preparation that the main table no longer has."""
+    """Remove a route from the clients' own table that the main table does not have (any more)."""
 
     route: Route
     why: str
