@@ -16,6 +16,7 @@ from socket import AF_PACKET, SOCK_RAW, socket
 from types import TracebackType
 from typing import Self
 
+from rtspdsr.errors import DataplaneError
 from rtspdsr.links import LinkChange
 from rtspdsr.model import Address
 from rtspdsr.netlink import Netlink, refused
@@ -93,22 +94,28 @@ class Announcer:
         self._socket.close()
         await self._netlink.__aexit__(kind, error, trace)
 
-    async def watch(self, vips: Iterable[Address]) -> None:
-        """Announce these VIPs and no others: joins and announces the new ones, leaves those that went."""
+    async def watch(self, vips: Iterable[Address]) -> list[str]:
+        """Announce these VIPs and no others: joins and announces the new ones, leaves those that went.
+
+        Returns what the kernel refused, in words; announcing goes on without it.
+        """
         wanted = frozenset(vips)
         await self.leave(self._vips - wanted)
         new, self._vips = wanted - self._vips, wanted
+        problems = []
         for link in self._links.values():
             if link.up and new:
-                await self._join(new, link)
+                problems += await self._join(new, link)
                 self._announce(link)
+        return problems
 
-    async def link(self, link: LinkChange) -> None:
-        """Take in an interface of the forwarding core; announces on it if it is up."""
+    async def link(self, link: LinkChange) -> list[str]:
+        """Take in an interface of the forwarding core; announces on it if it is up. Returns as ``watch``."""
         self._links[link.interface] = link
-        if link.up and self._vips:
-            await self._join(self._vips, link)
-            self._announce(link)
+        if not link.up or not self._vips:
+            return []
+        self._announce(link)
+        return await self._join(self._vips, link)
 
     async def leave(self, vips: Iterable[Address]) -> None:
         """Announce these no more, and leave their groups, also those that an earlier process joined."""
@@ -119,9 +126,14 @@ class Announcer:
                 if link.ifindex:
                     await self._netlink.leave(group, link.ifindex)
 
-    async def _join(self, vips: Iterable[Address], link: LinkChange) -> None:
+    async def _join(self, vips: Iterable[Address], link: LinkChange) -> list[str]:
+        problems = []
         for group in _groups(vips):
-            await self._netlink.join(group, link.ifindex)
+            try:
+                await self._netlink.join(group, link.ifindex)
+            except DataplaneError as error:  # e.g. IPv6 is off on an interface that only backends are on
+                problems.append(f"{link.interface}: {error}")
+        return problems
 
     def _announce(self, link: LinkChange) -> None:
         """Begin a burst, in place of one that is under way."""

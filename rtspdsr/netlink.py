@@ -148,10 +148,10 @@ class Netlink:
             await self._requests.neigh(
                 command, dst=str(address), ifindex=ifindex, state=int(state), flags=flags
             )
-        except NetlinkError as error:
-            # The entry, its MAC address or the interface went away meanwhile; a message tells of it.
-            if error.code not in (errno.ENOENT, errno.EINVAL, errno.ENODEV, errno.ENETDOWN):
+        except (NetlinkError, OSError) as error:
+            if _code(error) == errno.EPERM:
                 raise refused(f"resolve {address}", error) from error
+            # Else the entry or the interface went away meanwhile, or the table is full: it is asked again.
 
     async def static_addresses(self, ifindex: int) -> list[StaticAddress]:
         """Read the configured global IPv6 addresses of an interface; the kernel drops them with the link."""
@@ -217,10 +217,7 @@ class Netlink:
             await self._add_address(group, 128, ifindex, IFA_F_MCAUTOJOIN | IFA_F_NODAD, f"group {group}")
         except DataplaneError as error:
             # The address goes when the link is set down, the membership stays: then it is "in use".
-            if not isinstance(error.__cause__, NetlinkError) or error.__cause__.code not in (
-                errno.EADDRINUSE,
-                errno.ENODEV,
-            ):
+            if _code(error.__cause__) not in (errno.EADDRINUSE, errno.ENODEV):
                 raise
 
     async def leave(self, group: IPv6Address, ifindex: int) -> None:
@@ -283,16 +280,15 @@ class AsyncListener:
 
 def refused(what: str, error: Exception) -> DataplaneError:
     """Say what the kernel refused, and what to do about it."""
-    code = getattr(error, "code", None) or getattr(error, "errno", None)
     advice = "look at the kernel log (dmesg)"
-    if code in (errno.EPERM, errno.EACCES):
+    if _code(error) in (errno.EPERM, errno.EACCES):
         advice = "run as root (CAP_NET_ADMIN); for IPv6, look at the sysctl net.ipv6.conf.*.disable_ipv6"
     return DataplaneError(f"the kernel refused to {what}: {error}; {advice}")
 
 
-def mac_text(mac: bytes) -> str:
-    """Write a MAC address as operators do."""
-    return mac.hex(":")
+def _code(error: BaseException | None) -> int | None:
+    """Return the kernel's error number: pyroute2 tells some as ``NetlinkError``, some as ``OSError``."""
+    return error.code if isinstance(error, NetlinkError) else getattr(error, "errno", None)
 
 
 def _family(address: Address) -> int:

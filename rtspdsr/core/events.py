@@ -384,28 +384,6 @@ class NetworkRestored(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinkChanged(Event):
-    """An interface of the forwarding core went down, came up, was removed, or has another MAC address."""
-
-    interface: str
-    mac: str
-    up: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkRestored(Event):
-    """A link came up again, and what the kernel had dropped with it was put back.
-
-    restored: static routes and IPv6 addresses, in words
-    refused:  what could not be put back, and why; the operator must add it by hand
-    """
-
-    interface: str
-    restored: tuple[str, ...]
-    refused: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigReloaded(Event):
     """A new configuration is in force. ``changes`` in words, one a difference."""
 
