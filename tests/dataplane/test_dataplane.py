@@ -1,0 +1,223 @@
+"""The loader and the maps on a real kernel: adopted, carried over, refused, removed."""
+
+import os
+import socket
+from array import array
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from rtspdsr.dataplane import adoption, layout, loader
+from rtspdsr.dataplane.bpffs import Home, is_bpffs
+from rtspdsr.dataplane.counters import verdicts
+from rtspdsr.dataplane.dataplane import Dataplane, Route, Sizes
+from rtspdsr.dataplane.layout import CHUNK_PINS, SLOT_COUNT
+from rtspdsr.errors import AlreadyRunning, DataplaneError, MapFull
+from rtspdsr.model import FlowKey, Pin, PinFlag, Proto, Service
+from tests.dataplane.conftest import Wire, ip
+
+SIZES = Sizes(
+    pins=1000, flows=1024, clients=100, newcomers=1024, services=2, backends=4, segments_bytes=1 << 20
+)
+VIP = ip_address("192.0.2.1")
+CLIENT = ip_address("198.51.100.7")
+BACKEND = ip_address("192.0.2.11")
+SERVICE = Service(service_id=1, name="cams", vips=(VIP,))
+FLOW = FlowKey(1, Proto.UDP, CLIENT, 5000)
+ROUTE = Route(mac=b"\x02\0\0\0\0\x0b", source=b"\x02\0\0\0\0\x01", ifindex=2)
+
+
+def filled(wire: Wire, sizes: Sizes = SIZES) -> Dataplane:
+    """A forwarding core with a service, a backend, a client and a pin, attached."""
+    dataplane = Dataplane.load(wire.home, sizes)
+    dataplane.set_service(SERVICE)
+    dataplane.set_backend(1, 3, (BACKEND,), ROUTE, up=True)
+    dataplane.place_client(1, CLIENT, 3)
+    dataplane.pin(Pin(flow=FLOW, backend_id=3, flags=PinFlag.UNREAD))
+    dataplane.attach("auto")
+    return dataplane
+
+
+def attached_program(interface: str) -> str:
+    """What ``ip`` says of XDP on an interface."""
+    return os.popen(f"ip -n rdc-dataplane link show {interface}").read()
+
+
+def test_a_first_start_mounts_bpffs_and_attaches_natively_to_a_veth(wire: Wire) -> None:
+    dataplane = Dataplane.load(wire.home, SIZES)
+    assert dataplane.attach("auto") == {wire.near: "native"}
+    dataplane.close()
+    assert is_bpffs(wire.bpffs)
+    assert "prog/xdp" in attached_program(wire.near)
+
+
+def test_generic_mode_is_there_where_it_is_asked_for(wire: Wire) -> None:
+    dataplane = Dataplane.load(wire.home, SIZES)
+    assert dataplane.attach("generic") == {wire.near: "generic"}
+    dataplane.close()
+    assert "xdpgeneric" in attached_program(wire.near)
+
+
+def test_a_second_start_adopts_pins_statistics_and_identities(wire: Wire) -> None:
+    first = filled(wire)
+    first._statistics.write(first._places[layout.pack_flow(FLOW)], layout.PIN_STATISTICS.pack(7, *[0] * 10))
+    first.close()
+    second = Dataplane.load(wire.home, SIZES)
+    assert second.adopted_maps
+    assert second.adopted == [Pin(flow=FLOW, backend_id=3, flags=PinFlag.UNREAD)]
+    assert second.left.services == {VIP: 1}
+    assert second.left.backends == {3: (1, (BACKEND,))}
+    assert second.route(3) == ROUTE
+    assert second.read([FLOW])[FLOW].packets == 7
+    second.close()
+
+
+def test_an_adopted_place_is_not_given_out_twice(wire: Wire) -> None:
+    filled(wire).close()
+    second = Dataplane.load(wire.home, SIZES)
+    other = replace(FLOW, client_port=6000)
+    second.pin(Pin(flow=other, backend_id=3))
+    assert len(set(second._places.values())) == 2
+    second.close()
+
+
+def test_other_sizes_carry_everything_into_new_maps(wire: Wire) -> None:
+    first = filled(wire)
+    first._statistics.write(first._places[layout.pack_flow(FLOW)], layout.PIN_STATISTICS.pack(7, *[0] * 10))
+    first.close()
+    second = Dataplane.load(wire.home, replace(SIZES, pins=2000))
+    assert not second.adopted_maps
+    assert second.adopted == [Pin(flow=FLOW, backend_id=3, flags=PinFlag.UNREAD)]
+    assert second.read([FLOW])[FLOW].packets == 7
+    second.attach("auto")
+    second.close()
+    third = Dataplane.load(wire.home, replace(SIZES, pins=2000))
+    assert third.adopted_maps
+    assert third.adopted == [Pin(flow=FLOW, backend_id=3, flags=PinFlag.UNREAD)]
+    third.close()
+
+
+def test_another_layout_version_is_read_by_the_names_of_its_members(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(wire).close()
+    monkeypatch.setattr("rtspdsr.dataplane.bpffs.LAYOUT_VERSION", 2)
+    second = Dataplane.load(wire.home, SIZES)
+    assert not second.adopted_maps
+    assert second.adopted == [Pin(flow=FLOW, backend_id=3, flags=PinFlag.UNREAD)]
+    assert second.left.clients == {(1, CLIENT): 3}
+    second.attach("auto")
+    second.close()
+    assert [one.name for one in wire.home.standing()] == ["v2"]
+
+
+def test_until_it_is_attached_a_migration_leaves_the_old_maps_in_force(wire: Wire) -> None:
+    filled(wire).close()
+    Dataplane.load(wire.home, replace(SIZES, pins=2000)).close()
+    third = Dataplane.load(wire.home, SIZES)
+    assert third.adopted_maps
+    assert third.pins == 1
+    third.close()
+
+
+def test_a_second_daemon_is_refused_while_the_first_one_lives(wire: Wire) -> None:
+    first = Dataplane.load(wire.home, SIZES)
+    with pytest.raises(AlreadyRunning, match=f"another rtspdsr daemon serves {wire.near}"):
+        Dataplane.load(wire.home, SIZES)
+    first.close()
+    Dataplane.load(wire.home, SIZES).close()
+
+
+def test_a_foreign_program_on_the_interface_is_reported_not_replaced(wire: Wire) -> None:
+    filled(wire).close()
+    dataplane = Dataplane(loader.load(_Elsewhere(wire.bpffs, (wire.near,)), SIZES.entries()))
+    with pytest.raises(AlreadyRunning, match=f"already attached to {wire.near}.*rtspdsr detach"):
+        dataplane.attach("auto")
+    dataplane.close()
+
+
+class _Elsewhere(Home):
+    """A home at another place of the same bpffs."""
+
+    @property
+    def path(self) -> Path:
+        return self.bpffs / "elsewhere"
+
+
+def test_a_missing_interface_is_named(wire: Wire) -> None:
+    with pytest.raises(DataplaneError, match="no interface nosuch0"):
+        Dataplane.load(Home(wire.bpffs, ("nosuch0",)), SIZES)
+
+
+def test_an_interface_made_anew_is_attached_to_again(wire: Wire) -> None:
+    filled(wire).close()
+    ip("link", "del", wire.near)
+    ip("link", "add", wire.near, "type", "veth", "peer", "name", wire.far)
+    second = Dataplane.load(wire.home, SIZES)
+    assert second.attach("auto") == {wire.near: "native"}
+    assert second.pins == 1
+    second.close()
+
+
+def test_a_full_map_names_the_key_that_sizes_it(wire: Wire) -> None:
+    dataplane = Dataplane.load(wire.home, replace(SIZES, pins=3))
+    for port in range(3):
+        dataplane.pin(Pin(flow=replace(FLOW, client_port=port), backend_id=1))
+    with pytest.raises(MapFull, match=r"'pins' is full at 3 entries; raise dataplane\.pins_max"):
+        dataplane.pin(Pin(flow=FLOW, backend_id=1))
+    assert dataplane.pins == 3
+    dataplane.unpin(replace(FLOW, client_port=0))
+    dataplane.pin(Pin(flow=FLOW, backend_id=1))
+    dataplane.close()
+
+
+def test_a_new_slot_table_takes_the_place_of_the_last_one_whole(wire: Wire) -> None:
+    dataplane = Dataplane.load(wire.home, SIZES)
+    assert dataplane.slot(1, 0) == 0
+    for backend_id in (1, 2, 3):
+        dataplane.write_slots(1, array("H", [backend_id]) * SLOT_COUNT)
+        assert {dataplane.slot(1, at) for at in (0, 1, SLOT_COUNT - 1)} == {backend_id}
+    assert dataplane.slot(0, 0) == 0
+    dataplane.close()
+
+
+def test_statistics_grow_by_chunks_and_survive_a_restart(wire: Wire) -> None:
+    sizes = replace(SIZES, pins=3 * CHUNK_PINS)
+    first = Dataplane.load(wire.home, sizes)
+    for port in range(CHUNK_PINS + 5):
+        if first.scarce:
+            first.grow()
+        client = ip_address(0x0A000000 + port)
+        first.pin(Pin(flow=replace(FLOW, client=client), backend_id=1))
+    assert 0 not in first._places.values()
+    assert len(set(first._places.values())) == CHUNK_PINS + 5
+    first.attach("auto")
+    first.close()
+    second = Dataplane.load(wire.home, sizes)
+    assert second.pins == CHUNK_PINS + 5
+    second.close()
+
+
+def test_removing_the_home_detaches(wire: Wire) -> None:
+    filled(wire).close()
+    assert wire.home.remove()
+    assert "xdp" not in attached_program(wire.near)
+    assert not wire.home.remove()
+
+
+def test_verdicts_are_read_without_a_daemon(wire: Wire) -> None:
+    filled(wire).close()
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+        raw.bind((wire.far, 0))
+        raw.send(b"\xff" * 6 + b"\x02\0\0\0\0\x09" + b"\x88\xb5" + bytes(50))
+    assert verdicts(wire.home)[layout.Verdict.NOT_IP] == 1
+
+
+def test_pins_without_a_description_say_what_to_do(wire: Wire) -> None:
+    filled(wire).close()
+    (wire.home.pins / "layout").unlink()
+    adoption.Map.create_array("layout", 16, 1).pin(wire.home.pins / "layout")
+    with pytest.raises(DataplaneError, match="do not say their layout.*rtspdsr detach"):
+        Dataplane.load(wire.home, SIZES)
