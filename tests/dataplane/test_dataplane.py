@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from rtspdsr.dataplane import adoption, layout, loader
+from rtspdsr.dataplane import layout, loader
 from rtspdsr.dataplane.bpffs import Home, is_bpffs
 from rtspdsr.dataplane.counters import verdicts
 from rtspdsr.dataplane.dataplane import Dataplane, Route, Sizes
 from rtspdsr.dataplane.layout import CHUNK_PINS, SLOT_COUNT
+from rtspdsr.dataplane.libbpf import Map
 from rtspdsr.errors import AlreadyRunning, DataplaneError, MapFull
 from rtspdsr.model import FlowKey, Pin, PinFlag, Proto, Service
 from tests.dataplane.conftest import Wire, ip
@@ -218,6 +219,6 @@ def test_verdicts_are_read_without_a_daemon(wire: Wire) -> None:
 def test_pins_without_a_description_say_what_to_do(wire: Wire) -> None:
     filled(wire).close()
     (wire.home.pins / "layout").unlink()
-    adoption.Map.create_array("layout", 16, 1).pin(wire.home.pins / "layout")
+    Map.create_array("layout", 16, 1).pin(wire.home.pins / "layout")
     with pytest.raises(DataplaneError, match="do not say their layout.*rtspdsr detach"):
         Dataplane.load(wire.home, SIZES)
