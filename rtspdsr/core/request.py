@@ -368,7 +368,8 @@ class RequestParser:
         if _RTSP_VERSION.fullmatch(method) or (asks and _RTSP_VERSION.fullmatch(version)):
             self._fresh = False
         elif not (self._fresh and asks and _HTTP_VERSION.fullmatch(version)):
-            return self._lose(said, f"no request line: {_decode(line[:200])!r}")
+            word = _METHOD.match(line)  # and not the rest, which may hold what must not be logged
+            return self._lose(said, f"{_decode(word[0]) if word else ''!r} begins no request line")
         self._first_line = (_decode(method), _decode(url.strip()), _decode(version))
         return True
 
@@ -391,7 +392,8 @@ class RequestParser:
 
     def _lose(self, said: list[Message], problem: str) -> bool:
         """Give up the place in the stream: at its very beginning for good, later until the next request."""
-        if self._fresh and not begins_request(bytes(self._buffer[self._at :])):
+        seen = bytes(self._buffer[self._at : self._at + self._limits.header_max + 1])
+        if self._fresh and not begins_request(seen):
             return self._close(said, OpaqueKind.NOT_RTSP)
         said.append(Malformed(printable(problem)))
         self._fresh = False

@@ -98,7 +98,7 @@ def test_several_headers_are_one_list() -> None:
         ("RTP/AVP;client_port=0-1", "client_port is not within 1 to 65535"),
         ("RTP/AVP;client_port=65536", "client_port is not within 1 to 65535"),
         ("RTP/AVP;client_port=-5", "client_port is neither a number nor a pair"),
-        ("RTP/AVP;client_port=٥٠٠٠", "client_port is neither a number nor a pair"),
+        ("RTP/AVP;client_port=\u0665\u0660\u0660\u0660", "client_port is neither a number nor a pair"),
         ("RTP/AVP/TCP;interleaved=0-256", "interleaved is not within 0 to 255"),
         ('RTP/AVP;dest_addr="a:b:c"', "dest_addr is no address and port"),
         ('RTP/AVP;dest_addr=":70000"', "dest_addr holds a port above 65535"),

@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import split
-from typing import Any
+from typing import Any, Literal
 
 from rtspdsr.model import TcpFlag
 
@@ -29,6 +29,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 CLIP = ROOT / "media" / "clip.mp4"
 GST_SERVER = ROOT / "backends" / "gst-rtsp-server" / "server.py"
+
+Server = Literal["gst-rtsp-server", "vlc"]
 
 SERVER_SIDE, PLAYER_SIDE = "rdd-server", "rdd-player"
 VIP, CLIENT, PORT = "192.0.2.10", "192.0.2.20", 554
@@ -56,14 +58,13 @@ H264_AAC = split(
 class Run:
     """One recording.
 
-    server:    ``gst-rtsp-server`` or ``vlc``
     command:   the player's
     stop_s:    SIGINT after so long; None if the player ends by itself
     blocked:   UDP from the server is dropped, so that the player falls back to TCP
     """
 
     name: str
-    server: str
+    server: Server
     player: str
     command: Sequence[str]
     stop_s: float | None = None
@@ -119,7 +120,15 @@ RUNS = [
     Run("gstreamer-udp-vlc-server", "vlc", "gst-launch-1.0", gstreamer("udp", "clip"), stop_s=4),
     Run(
         "gstreamer-udp-blocked",
-        "gst",
+        "gst-rtsp-server",
+        "gst-launch-1.0",
+        gstreamer("udp+tcp", "clip"),
+        stop_s=11,
+        blocked=True,
+    ),
+    Run(
+        "gstreamer-udp-blocked-vlc-server",
+        "vlc",
         "gst-launch-1.0",
         gstreamer("udp+tcp", "clip"),
         stop_s=11,
@@ -203,7 +212,7 @@ def process(*command: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
         child.wait()
 
 
-def server_command(kind: str, home: Path) -> list[str]:
+def server_command(kind: Server, home: Path) -> list[str]:
     """How a server is started; VLC loops the clip at one mount."""
     clip = str(home / CLIP.name)
     if kind == "gst-rtsp-server":
