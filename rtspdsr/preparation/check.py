@@ -129,7 +129,11 @@ def _loopback(facts: Facts) -> Finding:
 
 
 def _held(vip: Address, facts: Facts) -> Iterator[Finding]:
-    on_lo = [held for held in facts.holders(vip) if held.interface == LOOPBACK]
+    on_lo = [
+        held
+        for held in facts.holders(vip)
+        if held.interface == LOOPBACK and held.prefix_length == vip.max_prefixlen
+    ]
     yield _finding(
         f"VIP {vip} on {LOOPBACK}",
         bool(on_lo),
@@ -263,5 +267,5 @@ def _looked_up(lookup: Lookup, request: Request) -> Finding:
         right,
         measured,
         f"RTP must come from {vip}, the server's own DNS and the like must not",
-        f"ip -{vip.version} rule  # mend what is wrong above; if nothing is, a rule with a lower number comes first",
+        f"ip -{vip.version} rule  # if all above is ok, a rule with a lower number comes first",
     )

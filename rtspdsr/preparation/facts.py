@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from pyroute2 import IPRoute
+from pyroute2.netlink import NLM_F_DUMP, NLM_F_REQUEST
 from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.rtnl import RTM_GETNEIGH
+from pyroute2.netlink.rtnl.ndmsg import ndmsg
 
 from rtspdsr.errors import PreparationError
 from rtspdsr.model import Address
@@ -39,6 +42,7 @@ IFA_F_DEPRECATED = 0x20
 RTM_F_CLONED = 0x200
 RTNH_F_ONLINK = 0x4
 NTF_PROXY = 0x8
+PROXY_SEQUENCE = 1  #: below those that pyroute2 counts up from (256)
 SCOPE_HOST = 254
 KINDS = {
     1: RouteKind.UNICAST,
@@ -213,10 +217,24 @@ def _rule(message: Any) -> Rule:
 
 
 def _proxied(netlink: IPRoute, names: dict[int, str]) -> frozenset[tuple[str, Address]]:
+    """Addresses with a proxy entry, on interfaces that are set to answer for such."""
+    question = ndmsg()
+    question["family"], question["flags"] = socket.AF_INET6, NTF_PROXY
+    # pyroute2's own dump leaves the flag out, and the kernel then lists ordinary neighbours.
+    netlink.put(question, RTM_GETNEIGH, NLM_F_DUMP | NLM_F_REQUEST, msg_seq=PROXY_SEQUENCE)
     return frozenset(
         (names[message["ifindex"]], ip_address(message.get_attr("NDA_DST")))
-        for message in netlink.neigh("dump", family=socket.AF_INET6, flags=NTF_PROXY)
-        if message["flags"] & NTF_PROXY and message["ifindex"] in names
+        for message in netlink.get(msg_seq=PROXY_SEQUENCE)
+        if message["flags"] & NTF_PROXY and _answers_as_proxy(names.get(message["ifindex"], ""))
+    )
+
+
+def _answers_as_proxy(interface: str) -> bool:
+    conf = "net/ipv6/conf"
+    return (
+        (PROC_SYS / conf / interface).is_dir()
+        and read_sysctl(f"{conf}/{interface}/forwarding") == "1"
+        and "1" in (read_sysctl(f"{conf}/{name}/proxy_ndp") for name in ("all", interface))
     )
 
 

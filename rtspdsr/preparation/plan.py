@@ -166,6 +166,8 @@ def client_routes(request: Request, vip: Address, facts: Facts) -> Iterator[Rout
     found: dict[tuple[Network, int], Route] = {}
     for network in networks:
         for route in _towards(network, facts):
+            if route.destination == ip_network(vip):
+                continue
             kind = RouteKind.UNICAST if route.kind is RouteKind.UNICAST else RouteKind.THROW
             found[route.destination, route.metric] = replace(
                 route,
