@@ -213,8 +213,9 @@ class HalfStream:
         if start > self._next and self._was_answered(segment):
             while self._next < start:
                 yield from self._skip_hole()
-        while self._pieces and self.buffered > self._limit_bytes:
+        while self._waiting > self._limit_bytes:
             yield from self._skip_hole()
+        del self._history[: max(0, self.buffered - self._limit_bytes)]
 
     def _differs_from_history(self, start: int, data: bytes) -> int | None:
         """The first place where a retransmission is not what was delivered; None if it is, or too old."""
