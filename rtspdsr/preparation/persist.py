@@ -1,7 +1,8 @@
 """Renders what survives a reboot: files of systemd-networkd or ifupdown, and of sysctl.d.
 
 Handed a preparation and facts; gives back texts by path. Pure: the files are written as steps, by
-``apply.py``, and removed by undo. The gateways written down are those of today.
+``apply.py``, and removed by undo. The gateways written down are those of today. (systemd-networkd 252,
+started on these files in an empty namespace, brought all of it back: `backend check` found nothing wrong.)
 """
 
 from collections.abc import Iterator, Mapping

@@ -4,7 +4,7 @@ import select
 import socket
 import time
 from collections.abc import Callable
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -104,19 +104,26 @@ def send_udp(source: str, destination: Address, port: int) -> None:
         sender.sendto(b"media", (str(destination), port))
 
 
+def heard(wire: Wire, wanted: Callable[[Packet], bool], bound: str, to: Address, port: int = 5004) -> Packet:
+    """The frame that the neighbour hears when the server sends a datagram."""
+    waiting = wire.neighbour.start(exchange, wire.neighbour_interface, None, wanted)
+    time.sleep(0.1)
+    wire.server.call(send_udp, bound, to, port)
+    packet = waiting.result()
+    assert packet is not None
+    return packet
+
+
 def source_on_wire(wire: Wire, destination: Address, port: int = 5004, bound: str = "") -> str:
     """The source that the neighbour sees of a datagram that the server sends."""
     ip = "IP" if destination.version == 4 else "IPv6"
-    seen = wire.neighbour.start(
-        exchange,
-        wire.neighbour_interface,
-        None,
+    packet = heard(
+        wire,
         lambda packet: ip in packet and packet[ip].dst == str(destination) and "UDP" in packet,
+        bound,
+        destination,
+        port,
     )
-    time.sleep(0.1)
-    wire.server.call(send_udp, bound, destination, port)
-    packet = seen.result()
-    assert packet is not None
     return str(packet[ip].src)
 
 
@@ -168,19 +175,14 @@ def test_a_forwarding_server_keeps_silent_as_well(wire: Wire) -> None:
 
 
 def test_the_servers_own_arp_requests_do_not_tell_of_the_vip(wire: Wire) -> None:
+    stranger = ip_address("10.77.0.9")
+
     def sender_of_request() -> str:
-        seen = wire.neighbour.start(
-            exchange,
-            wire.neighbour_interface,
-            None,
-            lambda packet: ARP in packet and packet[ARP].pdst == "10.77.0.9",
-        )
-        time.sleep(0.1)
         wire.server.run("ip neighbour flush all")
-        wire.server.call(send_udp, str(VIP4), CLIENT4.__class__("10.77.0.9"), 5004)
-        packet = seen.result()
-        assert packet is not None
-        return str(packet[ARP].psrc)
+        asks = heard(
+            wire, lambda packet: ARP in packet and packet[ARP].pdst == str(stranger), str(VIP4), stranger
+        )
+        return str(asks[ARP].psrc)
 
     wire.server.run(f"ip address add {VIP4}/32 dev lo")
     assert sender_of_request() == str(VIP4)
@@ -190,18 +192,15 @@ def test_the_servers_own_arp_requests_do_not_tell_of_the_vip(wire: Wire) -> None
 
 
 def test_the_servers_own_solicitations_do_not_tell_of_the_vip(wire: Wire) -> None:
+    stranger = ip_address("fd77::9")
     wire.prepare()
-    seen = wire.neighbour.start(
-        exchange,
-        wire.neighbour_interface,
-        None,
-        lambda packet: ICMPv6ND_NS in packet and packet[ICMPv6ND_NS].tgt == "fd77::9",
+    asks = heard(
+        wire,
+        lambda packet: ICMPv6ND_NS in packet and packet[ICMPv6ND_NS].tgt == str(stranger),
+        str(VIP6),
+        stranger,
     )
-    time.sleep(0.1)
-    wire.server.call(send_udp, str(VIP6), CLIENT6.__class__("fd77::9"), 5004)
-    packet = seen.result()
-    assert packet is not None
-    assert packet[IPv6].src != str(VIP6)
+    assert asks[IPv6].src != str(VIP6)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +252,7 @@ class TestSource:
 
 def test_multicast_keeps_the_real_address(wire: Wire) -> None:
     wire.prepare()
-    assert source_on_wire(wire, CLIENT4.__class__("239.1.2.3")) == str(SERVER4)
+    assert source_on_wire(wire, ip_address("239.1.2.3")) == str(SERVER4)
 
 
 def test_undo_leaves_everything_as_it_was(wire: Wire) -> None:
@@ -279,7 +278,7 @@ def test_a_step_that_fails_takes_back_those_before_it(wire: Wire) -> None:
     lost = Route(
         table=554,
         destination=ip_network("10.66.0.0/16"),
-        hops=(Hop(interface=wire.interface, gateway=CLIENT4.__class__("203.0.113.1")),),
+        hops=(Hop(interface=wire.interface, gateway=ip_address("203.0.113.1")),),
     )
     steps = [*wire.missing(), AddRoute(route=lost, why="its gateway is out of reach")]
     with pytest.raises(PreparationError, match=r"10\.66\.0\.0/16.*all steps before it were taken back"):
