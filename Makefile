@@ -22,7 +22,7 @@ BUSY := 75
 alone = flock --nonblock --close --conflict-exit-code $(BUSY) $(LOCK) $(1) || { status=$$?; \
 	((status != $(BUSY))) || echo "error: another demo or test run holds $(LOCK)" >&2; exit $$status; }
 
-.PHONY: help demo test check build clean distclean setup system root
+.PHONY: help demo test check build docs clean distclean setup system root
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ check: setup ## ruff and mypy
 
 build: setup ## wheel and source archive, in dist/
 	$(VENV)/bin/python -m hatchling build
+
+docs: setup ## docs/session-log.md, from the code
+	$(VENV)/bin/python -m rtspdsr.logreference >docs/session-log.md.new
+	mv docs/session-log.md.new docs/session-log.md
 
 setup: $(READY) $(OBJECT) ## install what is missing: Debian packages, virtual environment, BPF object
 
