@@ -1,0 +1,135 @@
+"""Which flows are pinned, to which backend, and for whom.
+
+It is handed claims on flows and their releases, and says the effects that make the forwarding core agree.
+It does not know why a flow is claimed: a holder is whatever shares the fate of its pins (a connection, a
+session, or a lone pin that is only waited out).
+"""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from rtspdsr.core.events import Event, PinMade, PinReleased
+from rtspdsr.core.limits import TrackerLimits
+from rtspdsr.model import FlowKey, Pin, PinFlag, PinReading
+
+
+class Holder(Protocol):
+    """Whoever claims a flow; its pins go to its backend."""
+
+    backend_id: int
+
+
+class HeldPin:
+    """A pinned flow, and what was last read of it.
+
+    holders: whoever claims it, the last one has it
+    packets, bytes, delivered: as last read, to tell progress
+    """
+
+    __slots__ = ("backend_id", "bytes", "delivered", "flags", "flow", "holders", "packets", "provisional")
+
+    def __init__(self, flow: FlowKey, backend_id: int, holder: Holder, provisional: bool) -> None:
+        self.flow = flow
+        self.backend_id = backend_id
+        self.flags = PinFlag.NONE
+        self.provisional = provisional
+        self.holders: tuple[Holder, ...] = (holder,)
+        self.packets = self.bytes = self.delivered = 0
+
+    @property
+    def holder(self) -> Holder:
+        """The one that has it."""
+        return self.holders[-1]
+
+    def progress(self, reading: PinReading) -> tuple[int, int, int]:
+        """Packets, bytes, delivered bytes since the last reading; all of them if they were counted anew."""
+        if reading.packets < self.packets:
+            self.packets = self.bytes = self.delivered = 0
+        grown = (
+            reading.packets - self.packets,
+            max(0, reading.bytes - self.bytes),
+            max(0, reading.delivered - self.delivered),
+        )
+        self.packets, self.bytes, self.delivered = reading.packets, reading.bytes, reading.delivered
+        return grown
+
+    def made(self, now: float) -> PinMade:
+        """The effect that makes the forwarding core agree."""
+        pin = Pin(flow=self.flow, backend_id=self.backend_id, flags=self.flags)
+        return PinMade(at=now, pin=pin, provisional=self.provisional)
+
+
+class PinBook:
+    """All pins of the tracker, within two budgets: one for all, and one for the provisional ones."""
+
+    def __init__(self, limits: TrackerLimits) -> None:
+        self._pins: dict[FlowKey, HeldPin] = {}
+        self.limits = limits
+        self.provisional = 0
+
+    def __len__(self) -> int:
+        return len(self._pins)
+
+    def __iter__(self) -> Iterator[HeldPin]:
+        return iter(self._pins.values())
+
+    def get(self, flow: FlowKey) -> HeldPin | None:
+        """The pin of a flow, if it has one."""
+        return self._pins.get(flow)
+
+    def exhausted(self, provisional: bool) -> str | None:
+        """The limit that leaves no room for one more pin."""
+        if len(self._pins) >= self.limits.pins_max:
+            return "pins_max"
+        if provisional and self.provisional >= self.limits.provisional_max:
+            return "provisional_max"
+        return None
+
+    def hold(
+        self, flow: FlowKey, holder: Holder, provisional: bool, now: float, said: list[Event]
+    ) -> HeldPin:
+        """Claim a flow. Of several holders the last has it: its client reuses a port that it has freed."""
+        held = self._pins.get(flow)
+        if held is None:
+            held = self._pins[flow] = HeldPin(flow, holder.backend_id, holder, provisional)
+            self.provisional += provisional
+            said.append(held.made(now))
+            return held
+        held.holders = (*(other for other in held.holders if other is not holder), holder)
+        self._settle(held, held.flags, held.provisional and provisional, now, said)
+        return held
+
+    def release(self, held: HeldPin, holder: Holder, now: float, said: list[Event]) -> None:
+        """Give up a claim. The pin goes back to the holder before, or ends with its last one."""
+        left = tuple(other for other in held.holders if other is not holder)
+        if left:
+            held.holders = left
+            self._settle(held, held.flags, held.provisional, now, said)
+        elif self._pins.pop(held.flow, None) is not None:
+            self.provisional -= held.provisional
+            said.append(PinReleased(at=now, flow=held.flow))
+
+    def confirm(self, held: HeldPin, now: float, said: list[Event]) -> None:
+        """Its client has acknowledged what the backend sent: the pin leaves the provisional budget."""
+        self._settle(held, held.flags, False, now, said)
+
+    def flag(self, held: HeldPin, flags: PinFlag, now: float, said: list[Event]) -> None:
+        """Change how the forwarding core treats it."""
+        self._settle(held, flags, held.provisional, now, said)
+
+    def adopt(self, pin: Pin, holder: Holder) -> HeldPin:
+        """Enter a pin that already stands in the forwarding core; its limits held when it was made."""
+        held = self._pins[pin.flow] = HeldPin(pin.flow, pin.backend_id, holder, False)
+        held.flags = pin.flags
+        return held
+
+    def _settle(
+        self, held: HeldPin, flags: PinFlag, provisional: bool, now: float, said: list[Event]
+    ) -> None:
+        """Say the pin anew if the forwarding core has to know."""
+        backend_id = held.holder.backend_id
+        if (held.backend_id, held.flags, held.provisional) == (backend_id, flags, provisional):
+            return
+        self.provisional += provisional - held.provisional
+        held.backend_id, held.flags, held.provisional = backend_id, flags, provisional
+        said.append(held.made(now))

@@ -1,0 +1,81 @@
+"""Where the new flows of a client go while it has sessions.
+
+It is handed the beginning and end of whatever binds a client to a backend, and says when the client is
+placed there and when it is free again. It keeps one entry per client with sessions, and for a linger after.
+"""
+
+from rtspdsr.core.events import ClientPlaced, ClientReleased, Event
+from rtspdsr.model import Address
+
+
+class Placement:
+    """A client bound to a backend.
+
+    backends:    one entry for each of its bonds, the last one decides
+    backend_id:  where it is placed
+    released_at: when the last bond ended; None while there is one
+    """
+
+    __slots__ = ("backend_id", "backends", "client", "released_at", "service_id")
+
+    def __init__(self, service_id: int, client: Address) -> None:
+        self.service_id = service_id
+        self.client = client
+        self.backend_id = 0
+        self.backends: tuple[int, ...] = ()
+        self.released_at: float | None = None
+
+
+class Placements:
+    """All clients that are bound to a backend."""
+
+    def __init__(self) -> None:
+        self._placements: dict[tuple[int, Address], Placement] = {}
+
+    def __len__(self) -> int:
+        return len(self._placements)
+
+    def bind(
+        self, service_id: int, client: Address, backend_id: int, now: float, said: list[Event]
+    ) -> Placement:
+        """A session of the client begins at this backend."""
+        key = (service_id, client)
+        placement = self._placements.get(key)
+        if placement is None:
+            placement = self._placements[key] = Placement(service_id, client)
+        placement.backends += (backend_id,)
+        placement.released_at = None
+        self._place(placement, now, said)
+        return placement
+
+    def unbind(self, placement: Placement, backend_id: int, now: float, said: list[Event]) -> None:
+        """A session of the client has ended; with the last one its linger begins."""
+        backends = list(placement.backends)
+        backends.remove(backend_id)
+        placement.backends = tuple(backends)
+        if backends:
+            self._place(placement, now, said)
+        else:
+            placement.released_at = now
+
+    def release(self, placement: Placement, now: float, said: list[Event]) -> None:
+        """Its linger has passed: the client is placed anew from now on."""
+        if placement.backends:
+            return
+        if self._placements.pop((placement.service_id, placement.client), None) is not None:
+            said.append(ClientReleased(at=now, service_id=placement.service_id, client=placement.client))
+
+    def at(self, backend_id: int) -> list[Placement]:
+        """The clients that are placed at a backend."""
+        return [placement for placement in self._placements.values() if placement.backend_id == backend_id]
+
+    def _place(self, placement: Placement, now: float, said: list[Event]) -> None:
+        backend_id = placement.backends[-1]
+        if placement.backend_id == backend_id:
+            return
+        placement.backend_id = backend_id
+        said.append(
+            ClientPlaced(
+                at=now, service_id=placement.service_id, client=placement.client, backend_id=backend_id
+            )
+        )

@@ -1,0 +1,195 @@
+"""How well a session's media arrives, as far as its client tells: acknowledgements and receiver reports.
+
+It is handed reports and progress, each with the time at which it was heard, and gives back what a review
+asks for: loss, jitter, what was delivered, when delivery began, and when it stopped. It reads no clock.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+from rtspdsr.model import ReceiverReport
+
+#: Half of the range of extended sequence numbers: a step further is one backwards.
+_HALF = 1 << 31
+
+#: What an answer may take, bytes: so much acknowledged for each request is no sign of media.
+ANSWER_BYTES = 1024
+
+#: What a snapshot carries as it is.
+_ACCOUNT = ("worst_loss", "last_loss", "delivered_bytes", "first_delivery_at", "stalls", "stalled_s")
+
+
+class Reception:
+    """What a client reports of one source, in one place (port or channel).
+
+    received: progress of the highest sequence number, packets
+    lost:     cumulative, of this source and those before it
+    """
+
+    __slots__ = ("_first", "_lost_before", "_received_before", "last", "reported_at")
+
+    def __init__(self, report: ReceiverReport, at: float) -> None:
+        self._received_before = self._lost_before = 0
+        self._first = report.highest
+        self.last = report
+        self.reported_at = at
+
+    @property
+    def received(self) -> int:
+        """Packets by which the highest sequence number has moved."""
+        return self._received_before + ((self.last.highest - self._first) & 0xFFFFFFFF)
+
+    @property
+    def lost(self) -> int:
+        """Packets reported as lost."""
+        return self._lost_before + self.last.cumulative_lost
+
+    def snapshot(self) -> dict[str, Any]:
+        """What a later daemon needs to go on."""
+        return {
+            "report": asdict(self.last),
+            "reported_at": self.reported_at,
+            "received": self.received,
+            "lost_before": self._lost_before,
+        }
+
+    @classmethod
+    def restored(cls, record: dict[str, Any]) -> "Reception":
+        """As it was when its snapshot was taken."""
+        reception = cls(ReceiverReport(**record["report"]), record["reported_at"])
+        reception._received_before = record["received"]
+        reception._lost_before = record["lost_before"]
+        return reception
+
+    def advance(self, report: ReceiverReport, at: float) -> bool:
+        """Take in a newer report; whether it shows that packets arrived."""
+        self.reported_at = at
+        step = (report.highest - self.last.highest) & 0xFFFFFFFF
+        if report.ssrc != self.last.ssrc or step >= _HALF:
+            self._received_before, self._lost_before = self.received, self.lost
+            self._first = report.highest
+            self.last = report
+            return True
+        self.last = report
+        return step > 0
+
+
+class Quality:
+    """The reception of one session, over all its tracks.
+
+    worst_loss, last_loss: of one report interval, 0 to 1
+    delivered_bytes:       acknowledged over TCP; None if no track was interleaved
+    first_delivery_at:     first sign that media arrived
+    stalls, stalled_s:     how often delivery stopped while playing, and how long in all
+    """
+
+    __slots__ = (
+        "_progress_at",
+        "_receptions",
+        "_resumed_s",
+        "_stalled",
+        "delivered_bytes",
+        "first_delivery_at",
+        "last_loss",
+        "stalled_s",
+        "stalls",
+        "worst_loss",
+    )
+
+    def __init__(self) -> None:
+        self.worst_loss: float | None = None
+        self.last_loss: float | None = None
+        self.delivered_bytes: int | None = None
+        self.first_delivery_at: float | None = None
+        self.stalls = 0
+        self.stalled_s = 0.0
+        self._receptions: dict[int, Reception] | None = None
+        self._progress_at: float | None = None
+        self._stalled = False
+        self._resumed_s: float | None = None
+
+    @property
+    def delivered_packets(self) -> int | None:
+        """Progress of the highest sequence numbers, all tracks; None if nothing was reported."""
+        return sum(r.received for r in self._receptions.values()) if self._receptions else None
+
+    @property
+    def lost_packets(self) -> int | None:
+        """Cumulative, as last reported, all tracks."""
+        return sum(r.lost for r in self._receptions.values()) if self._receptions else None
+
+    @property
+    def jitter(self) -> int | None:
+        """As last reported, RTP timestamp units, largest of the tracks."""
+        return max(r.last.jitter for r in self._receptions.values()) if self._receptions else None
+
+    def snapshot(self) -> dict[str, Any]:
+        """What a later daemon needs to go on; a stall that lasts is not in it."""
+        record = {key: getattr(self, key) for key in _ACCOUNT}
+        record["receptions"] = {str(place): r.snapshot() for place, r in (self._receptions or {}).items()}
+        return record
+
+    @classmethod
+    def restored(cls, record: dict[str, Any]) -> "Quality":
+        """As it was when its snapshot was taken."""
+        quality = cls()
+        for key in _ACCOUNT:
+            setattr(quality, key, record[key])
+        receptions = {int(place): Reception.restored(r) for place, r in record["receptions"].items()}
+        quality._receptions = receptions or None
+        return quality
+
+    def begin(self, interleaved: bool, now: float) -> None:
+        """Delivery is to be expected from now on, if the client tells of it at all."""
+        self._progress_at = now if interleaved or self._receptions else None
+
+    def halt(self, now: float) -> None:
+        """The client wants no more for now: silence is no stall, and one that lasts ends here."""
+        if self._stalled and self._progress_at is not None:
+            self.stalled_s += now - self._progress_at
+        self._stalled = False
+        self._progress_at = self._resumed_s = None
+
+    def report(self, place: int, report: ReceiverReport, at: float) -> None:
+        """Take in a receiver report that was heard at a port or on a channel."""
+        if self._receptions is None:
+            self._receptions = {}
+        known = self._receptions.get(place)
+        if known is not None and at <= known.reported_at:
+            return
+        self.last_loss = report.fraction_lost
+        self.worst_loss = max(self.worst_loss or 0.0, report.fraction_lost)
+        if known is None:
+            self._receptions[place] = Reception(report, at)
+            self.progressed(at)
+        elif known.advance(report, at):
+            self.progressed(at)
+
+    def acknowledged(self, grown: int, answers: int, at: float) -> None:
+        """Take in how many bytes the client has acknowledged, among them so many answers to its requests."""
+        self.delivered_bytes = (self.delivered_bytes or 0) + grown
+        if grown > answers * ANSWER_BYTES:
+            self.progressed(at)
+
+    def progressed(self, at: float) -> None:
+        """Media arrived."""
+        if self.first_delivery_at is None:
+            self.first_delivery_at = at
+        if self._stalled and self._progress_at is not None:
+            self._resumed_s = at - self._progress_at
+            self.stalled_s += self._resumed_s
+            self._stalled = False
+        self._progress_at = max(at, self._progress_at or at)
+
+    def resumed(self) -> float | None:
+        """How long a stall lasted that has ended since this was last asked."""
+        lasted, self._resumed_s = self._resumed_s, None
+        return lasted
+
+    def stalled(self, now: float, stall_s: float) -> float | None:
+        """How long nothing has arrived, if that is a stall that was not told yet."""
+        if self._stalled or self._progress_at is None or now - self._progress_at < stall_s:
+            return None
+        self._stalled = True
+        self.stalls += 1
+        return now - self._progress_at
