@@ -1,0 +1,1 @@
+"""A lab of network namespaces with real media servers and real players, one balancer between them."""
