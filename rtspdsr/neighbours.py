@@ -26,7 +26,7 @@ from rtspdsr.network import (
     StaticAddress,
     StaticRoute,
 )
-from rtspdsr.resolver import Lookup, NeighbourChange, Order, Resolver, Solicit
+from rtspdsr.resolver import UNMANAGED, VALID, Lookup, NeighbourChange, Order, Probe, Resolver
 
 __all__ = ["Change", "LinkChange", "NeighbourChange", "Neighbours", "Restored"]
 
@@ -136,6 +136,7 @@ class Neighbours:
             case Resync():
                 self._resync = True
                 self._settled_at = now
+                self._resolver.resync()
             case DataplaneError():
                 raise message
             case None:
@@ -157,11 +158,13 @@ class Neighbours:
             hop = await self._netlink.hop(order.address)
             self._resolver.routed(order.address, hop, time.monotonic())
             return
-        if isinstance(order, Solicit):
-            await self._netlink.solicit(order.address, order.ifindex)
-        else:
-            await self._netlink.probe(order.address, order.ifindex)
+        # Read first: either request would turn an entry that an operator set by hand into an ordinary one.
         entry = await self._netlink.neighbour(order.address, order.ifindex)
+        if not entry.state & VALID:
+            await self._netlink.solicit(order.address, order.ifindex)
+            entry = await self._netlink.neighbour(order.address, order.ifindex)
+        elif isinstance(order, Probe) and not entry.state & UNMANAGED:
+            await self._netlink.probe(order.address, order.ifindex)
         # Messages are taken in by this same task, so that later news always has the last word.
         self._resolver.heard(entry, time.monotonic())
 

@@ -134,7 +134,7 @@ class Netlink:
         return entry or NeighbourEntry(address=address, ifindex=ifindex, state=Nud.NONE, mac=None)
 
     async def solicit(self, address: Address, ifindex: int) -> None:
-        """Make the kernel resolve ``address``, unless it knows a MAC address or is asking already."""
+        """Make the kernel resolve ``address``. An entry set by hand loses that standing (kernel 5.16 on)."""
         await self._neighbour_change("replace", address, ifindex, state=Nud.NONE, flags=NTF_USE)
 
     async def probe(self, address: Address, ifindex: int) -> None:

@@ -53,7 +53,7 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class Solicit:
-    """Order: make the kernel resolve ``address``, and read its entry."""
+    """Order: read the entry of ``address``, and make the kernel resolve it if it holds no MAC address."""
 
     address: Address
     ifindex: int
@@ -78,6 +78,7 @@ class _Target:
     hop: Hop | None = None
     mac: bytes | None = None
     by_hand: bool = False
+    unread: bool = True  #: the entry may differ from what was heard of it
     looked_up_at: float = NEVER
     asked_at: float = NEVER  #: solicited or probed
     confirmed_at: float = NEVER
@@ -119,6 +120,12 @@ class Resolver:
             if target.mac is None:
                 self._silence(target, now)
 
+    def resync(self) -> None:
+        """Messages were lost: read every hop and entry again."""
+        self.routes_changed()
+        for target in self._targets.values():
+            target.unread = True
+
     def routed(self, address: Address, hop: Hop | None, now: float) -> None:
         """Take in the answer to a ``Lookup``."""
         target = self._targets.get(address)
@@ -156,7 +163,8 @@ class Resolver:
                 target.looked_up_at = now
             elif self._due_at(target) <= now and target.hop is not None:
                 target.asked_at = now
-                ask = Solicit if target.mac is None else Probe
+                ask = Solicit if target.mac is None or target.unread else Probe
+                target.unread = False
                 orders.append(ask(target.address, target.hop.ifindex))
         return orders
 
@@ -191,7 +199,11 @@ class Resolver:
         """Return when the kernel is to be asked about a target next."""
         hop = target.hop
         link = self._links.get(hop.ifindex) if hop else None
-        if hop is None or hop.gateway or hop.local or link is None or not link.up or target.by_hand:
+        if hop is None or hop.gateway or hop.local or link is None or not link.up:
+            return float("inf")
+        if target.unread:
+            return NEVER
+        if target.by_hand:
             return float("inf")
         if target.mac is None:
             return target.asked_at + SOLICIT_S
