@@ -14,6 +14,7 @@ from socket import AF_PACKET, SOCK_RAW, htons, socket
 from pyroute2 import netns
 
 OURS, THEIRS = "rdn-near", "rdn-far"
+ETH_P_ALL = 3
 NEAR_MAC = bytes.fromhex("020000000001")
 FAR_MAC = bytes.fromhex("020000000002")
 
@@ -42,13 +43,19 @@ class Wire:
         """Run ``ip`` commands in the neighbour's namespace."""
         return _ip(self.theirs, commands)
 
+    def far_bridge(self, command: str) -> str:
+        """Run a ``bridge`` command in the neighbour's namespace."""
+        arguments = ["bridge", "-n", self.theirs, *command.split()]
+        return subprocess.run(arguments, check=True, capture_output=True, text=True).stdout
+
     def sniffer(self) -> socket:
         """Open a packet socket on the neighbour's end; it never blocks."""
         with _inside(self.theirs):
-            sniffer = socket(AF_PACKET, SOCK_RAW, htons(3))
-        sniffer.bind(("far", 3))
-        sniffer.setblocking(False)
-        return sniffer
+            return _packet_socket("far")
+
+    def near_sniffer(self) -> socket:
+        """Open a packet socket on our end; it never blocks."""
+        return _packet_socket("near")
 
     def connect(self) -> None:
         """Lay the cable; also anew, after the near interface was removed."""
@@ -88,6 +95,13 @@ def _inside(name: str) -> Iterator[None]:
         yield
     finally:
         netns.popns()
+
+
+def _packet_socket(interface: str) -> socket:
+    made = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL))
+    made.bind((interface, ETH_P_ALL))
+    made.setblocking(False)
+    return made
 
 
 def _ip(namespace: str, commands: tuple[str, ...]) -> str:
