@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,13 @@ SERVICE = "lab"  #: name of the one service
 NAME = "balancer"  #: the daemon among the lab's processes
 READY_WAIT_S = 20.0
 PEER_PIN = "pass"  # in the lab's bpffs
+
+
+class XdpMode(StrEnum):
+    """How XDP attaches in a lab, which says so itself: ``auto`` would take either."""
+
+    NATIVE = "native"
+    GENERIC = "generic"
 
 
 class Daemon:
@@ -39,7 +47,7 @@ class Daemon:
         """The process, whether it lives or not."""
         return self._processes[NAME]
 
-    def install(self, mode: str) -> None:
+    def install(self, mode: XdpMode) -> None:
         """Write its configuration, mount bpffs, and in native mode make the wire carry what XDP sends."""
         from rtspdsr.dataplane.bpffs import is_bpffs, mount
 
@@ -51,7 +59,7 @@ class Daemon:
                 mount(self.bpffs)
         except DataplaneError as error:
             raise LabError(str(error)) from error
-        if mode == "native":
+        if mode is XdpMode.NATIVE:
             self._pass_at_peer()
 
     def start(self) -> None:
@@ -86,7 +94,7 @@ class Daemon:
             return False
         return all(one["state"] == "up" for service in services for one in service["backends"])
 
-    def _config_lines(self, mode: str) -> Iterator[str]:
+    def _config_lines(self, mode: XdpMode) -> Iterator[str]:
         yield "[daemon]"
         yield f'state_dir = "{self.state_dir}"'
         yield f'run_dir = "{self.run_dir}"'

@@ -23,14 +23,13 @@ from urllib.parse import urlsplit
 from rtspdsr.errors import AdminError, LabError
 from rtspdsr.lab import network, player, server
 from rtspdsr.lab.capture import Capture, Delivery, Packet, delivery
-from rtspdsr.lab.daemon import Daemon
+from rtspdsr.lab.daemon import Daemon, XdpMode
 from rtspdsr.lab.process import Process, Processes, stop_all
 from rtspdsr.lab.topology import VIP4, VIP6, Node, Role, Topology, topology
 from rtspdsr.model import Address
 
 ROOT = Path("/run/rtspdsr-lab")
 SETTINGS = "lab.json"
-MODES = ("native", "generic")
 SETTLE_S = 0.3  # after players end, for the last packets of their connections
 
 
@@ -43,7 +42,7 @@ class Settings:
     """
 
     players: int = 6
-    mode: str = "native"
+    mode: XdpMode = XdpMode.NATIVE
     balancer: bool = True
 
 
@@ -77,8 +76,6 @@ class Lab:
         if os.geteuid():
             raise LabError("a lab needs root: it makes network namespaces and loads XDP; run it with sudo")
         settings = settings or Settings()
-        if settings.mode not in MODES:
-            raise LabError(f"mode {settings.mode!r} is none; take {' or '.join(MODES)}")
         lab = cls(topology(name, settings.players), settings)
         with _locked(name):
             if stands := _settings(name):
@@ -190,6 +187,7 @@ class Lab:
             "namespace": self.topology.namespace(node.name),
             "addresses": [str(one) for one in (node.v4, node.v6) if one],
             "server": node.server,
+            "nat": node.nat,
             "running": node.name in names if node.role in (Role.BACKEND, Role.BALANCER) else None,
         }
 
@@ -226,7 +224,10 @@ def _settings_file(name: str) -> Path:
 def _settings(name: str) -> Settings | None:
     """What a complete lab was made with."""
     file = _settings_file(name)
-    return Settings(**json.loads(file.read_text())) if file.exists() else None
+    if not file.exists():
+        return None
+    written = json.loads(file.read_text())
+    return Settings(**{**written, "mode": XdpMode(written["mode"])})
 
 
 @contextmanager

@@ -1,0 +1,136 @@
+"""``rtspdsr lab demo``: several players through the VIP at once, and what came of it.
+
+``run`` makes a lab of its own, plays in it and removes it; ``show`` prints what ``run`` gives back. If what
+the demo is to show does not hold, ``faults`` says so.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rtspdsr.lab.daemon import XdpMode
+from rtspdsr.lab.lab import Lab, Result, Settings, down
+from rtspdsr.lab.player import PlayerKind, Transport, Watch
+from rtspdsr.lab.report import console, log_line, nodes_table, result_record, results_table
+from rtspdsr.lab.topology import VIP4, VIP6, url
+
+NAME = "demo"
+WATCH_S = 12.0
+FRAMES_MIN = 100  # of 25 a second: 4 of 12 s, on a machine that is busy with ten players
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One player of the demo.
+
+    backend: where it is placed, if the client's address is not to decide: only gst-rtsp-server can record,
+             and VLC serves UDP alone
+    """
+
+    watch: Watch
+    backend: str | None = None
+
+
+PARTS = (
+    Part(Watch(player=PlayerKind.FFMPEG, node="player", url=url("clip"), seconds=WATCH_S)),
+    Part(
+        Watch(
+            player=PlayerKind.FFPLAY,
+            node="player2",
+            url=url("clip"),
+            transport=Transport.TCP,
+            seconds=WATCH_S,
+        ),
+        "gst-b",
+    ),
+    Part(Watch(player=PlayerKind.GSTREAMER, node="player3", url=url("live", VIP6), seconds=WATCH_S)),
+    Part(Watch(player=PlayerKind.AIORTSP, node="player4", url=url("clip"), seconds=WATCH_S)),
+    Part(Watch(player=PlayerKind.FFMPEG, node="player5", url=url("clip"), seconds=WATCH_S), "vlc"),
+    Part(Watch(player=PlayerKind.PUBLISHER, node="player6", url=url("record"), seconds=WATCH_S), "gst-a"),
+    Part(Watch(player=PlayerKind.GSTREAMER, node="player-keep", url=url("clip"), seconds=WATCH_S)),
+    Part(
+        Watch(
+            player=PlayerKind.FFMPEG,
+            node="player-random",
+            url=url("clip"),
+            transport=Transport.TCP,
+            seconds=WATCH_S,
+        ),
+        "gst-a",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demo:
+    """What the demo found.
+
+    status: of the lab, as ``Lab.status``
+    lines:  of the session log, while the players played
+    """
+
+    status: dict[str, Any]
+    results: tuple[Result, ...]
+    lines: tuple[dict[str, Any], ...]
+
+    def record(self) -> dict[str, Any]:
+        """All of it for a script."""
+        return {
+            "lab": self.status,
+            "plays": [result_record(result) for result in self.results],
+            "session_log": list(self.lines),
+            "faults": self.faults(),
+        }
+
+    def faults(self) -> list[str]:
+        """What did not turn out as the demo means to show; empty if all is well."""
+        return [f"{result.played.watch}: {fault}" for result in self.results for fault in _faults(result)]
+
+
+def run(mode: XdpMode, parts: Sequence[Part] = PARTS) -> Demo:
+    """Make the lab, play, and remove it, whatever happens."""
+    lab = Lab.up(NAME, Settings(mode=mode))
+    try:
+        for part in parts:
+            if part.backend:
+                version = 6 if str(VIP6) in part.watch.url else 4
+                lab.daemon.place(str(lab.client(part.watch.node, version)), part.backend)
+        status = lab.status()
+        results = lab.play([part.watch for part in parts])
+        lines = [line for line in lab.session_log() if "session" in line]
+        return Demo(status=status, results=tuple(results), lines=tuple(lines))
+    finally:
+        down(NAME)
+
+
+def show(demo: Demo) -> None:
+    """Print it: the topology, the session log, what the players got, and the whole in one sentence."""
+    out = console()
+    out.print(nodes_table(demo.status))
+    out.print("session log:")
+    for line in demo.lines:
+        out.print(log_line(line), soft_wrap=True, highlight=False, markup=False)
+    out.print()
+    out.print(results_table(demo.results))
+    watched = [one for one in demo.results if one.played.watch.player is not PlayerKind.PUBLISHER]
+    delivered = sum(one.delivery.delivered_bytes for one in watched)
+    crossed = sum(one.delivery.balancer_bytes for one in watched)
+    out.print(
+        f"{len(watched)} players watched through the VIP: {delivered:,} bytes were delivered to them, "
+        f"{crossed:,} crossed the balancer (1:{delivered / max(crossed, 1):.0f}).",
+        soft_wrap=True,
+    )
+    for fault in demo.faults():
+        out.print(f"but {fault}", soft_wrap=True, style="bold red")
+
+
+def _faults(result: Result) -> Iterator[str]:
+    played, delivery = result.played, result.delivery
+    if played.frames < FRAMES_MIN:
+        yield f"only {played.frames} frames in {played.lasted_s:.0f} s; see its log"
+    if len(delivery.backends) != 1:
+        yield f"its packets reached {' and '.join(delivery.backends) or 'no backend'}, not one"
+    if strangers := set(delivery.media_sources) - {VIP4, VIP6}:
+        yield f"media came from {', '.join(map(str, strangers))}, not from the VIP"
+    if delivery.returned_packets:
+        yield f"{delivery.returned_packets} packets to it crossed the balancer"
