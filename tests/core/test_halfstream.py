@@ -163,6 +163,11 @@ def test_a_restart_takes_the_next_segment_wherever_it_lies() -> None:
             id="nothing after the end",
         ),
         pytest.param(
+            [segment(5, flags=FIN), segment(2, flags=FIN), segment(0, b"ab")],
+            [Data(b"ab", True)],
+            id="another FIN before the first",
+        ),
+        pytest.param(
             [segment(0, b"a"), segment(1, flags=RST)], [Data(b"a", True), Finished(reset=True)], id="RST"
         ),
         pytest.param(
@@ -245,6 +250,15 @@ def test_a_hole_is_a_gap_after_its_time() -> None:
     assert stream.expire(now=11.5) == [Gap(2), Data(b"j", True)]
     assert stream.next_timer() is None
     assert stream.receive(segment(0, b"abcde"), now=12.0) == []
+
+
+def test_what_comes_too_late_for_its_hole_is_passed_over() -> None:
+    stream = HalfStream(INITIAL, LIMIT)
+    stream.receive(segment(0, b"abc"), now=10.0)
+    stream.receive(segment(5, b"fg"), now=10.0)
+    assert stream.expire(now=11.0) == [Gap(2), Data(b"fg", True)]
+    assert stream.receive(segment(1, b"bcde"), now=11.0) == []
+    assert stream.receive(segment(3, b"defgh"), now=11.0) == [Data(b"h", False)]
 
 
 def test_a_hole_before_the_end_is_a_gap_after_its_time() -> None:

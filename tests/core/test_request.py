@@ -264,6 +264,20 @@ def test_what_a_connection_begins_with_tells_what_it_is(data: bytes, kind: Opaqu
         assert parser.buffered == 0
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(named("30") + bytes(30), id="body"),
+        pytest.param(b"PLAY rtsp://h/ RTSP/1.0\r\n" + b"A: b\r\n" * 5 + b"\r\n", id="lines"),
+        pytest.param(b"PLAY rtsp://h/ RTSP/1.0\r\nA: " + b"b" * 168 + b"\r\n\r\n", id="header block"),
+    ],
+)
+def test_what_is_just_within_a_limit_is_read(data: bytes) -> None:
+    for pieces in ([data], bytewise(data)):
+        messages = read(*pieces, OPTIONS)
+        assert [m.method for m in messages if isinstance(m, Request)] == ["PLAY", "OPTIONS"]
+
+
 # --- gaps ----------------------------------------------------------------------------------------
 
 
@@ -285,6 +299,13 @@ def test_after_a_gap_bytes_that_begin_no_segment_are_not_believed() -> None:
     parser.gap()
     assert parser.feed(OPTIONS, begins_segment=False) == []
     assert parser.feed(OPTIONS, begins_segment=True) == [request("OPTIONS", CSeq="1")]
+
+
+def test_after_a_gap_nothing_makes_the_connection_opaque() -> None:
+    parser = RequestParser()
+    parser.gap()
+    assert parser.feed(b"GET /a RTSP/1 HTTP/1.0\r\n\r\n") == [Malformed("'GET' begins no request line")]
+    assert parser.feed(OPTIONS) == [request("OPTIONS", CSeq="1")]
 
 
 @pytest.mark.parametrize(
