@@ -136,6 +136,10 @@ class HalfStream:
         """Bytes of memory in use, never more than ``limit_bytes``."""
         return self._waiting + len(self._history)
 
+    @property
+    def _is_untouched(self) -> bool:
+        return self._next == 0 and not self._pieces and self._end is None and not self._distrusted
+
     def next_timer(self) -> float | None:
         """When ``expire`` has a gap to declare, if nothing closes the hole before."""
         if self._pieces:
@@ -162,13 +166,18 @@ class HalfStream:
         if self._origin is None:
             self._origin = sequence
         start = self._place(sequence)
+        said: list[Delivery] = []
+        if segment.payload and self._is_untouched and abs(start) > WINDOW:
+            # an old connection, of which the SYN is known but nothing was read: taken up where it is
+            self._begin(sequence - 1)
+            said.append(Gap(start & 0xFFFFFFFF))
+            start = 0
         if start > self._next + WINDOW:
             return []
         if flags & _RST:
             return self._finish(reset=True) if start >= self._next else []
         if flags & _FIN:
             self._hear_end(start + len(segment.payload), now)
-        said: list[Delivery] = []
         if segment.payload and not self._distrusted:
             said.extend(self._take(segment, start, now))
         said.extend(self._end_reached())

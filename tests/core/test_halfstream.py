@@ -132,6 +132,15 @@ def test_a_stream_whose_syn_was_not_seen_begins_with_the_first_segment() -> None
     ]
 
 
+@pytest.mark.parametrize("place", [WINDOW + 1, 3_000_000_000])
+def test_an_old_connection_of_which_nothing_was_read_is_taken_up_where_it_is(place: int) -> None:
+    assert read(segment(place, b"abc"), segment(place + 3, b"d"), segment(0, b"old")) == [
+        Gap(place),
+        Data(b"abc", True),
+        Data(b"d", True),
+    ]
+
+
 def test_a_restart_takes_the_next_segment_wherever_it_lies() -> None:
     stream = HalfStream(INITIAL, LIMIT)
     stream.receive(segment(0, b"abc"), now=1.0)
