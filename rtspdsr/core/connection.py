@@ -40,6 +40,9 @@ from rtspdsr.model import FlowKey, PinFlag, PinReading, Segment, TcpFlag
 #: Malformed requests told per connection; the rest are passed over in silence.
 MALFORMED_TOLD = 10
 
+#: A client that has sent so much since its last request, bytes, sends media. Nobody saw it ask for RECORD.
+MEDIA_BYTES = 1 << 20
+
 #: How far a segment may be from a SYN, bytes, to belong to the connection that it opened.
 _NEAR = 1 << 20
 
@@ -73,6 +76,7 @@ class Connection(Heard):
         "_malformed",
         "_next",
         "_set_up",
+        "_unasked",
         "answers",
         "counted",
         "described_url",
@@ -124,6 +128,7 @@ class Connection(Heard):
         self._malformed = 0
         self._next: int | None = None
         self._set_up = False
+        self._unasked = 0
 
     @classmethod
     def begun_by(cls, segment: Segment, limits: TrackerLimits, now: float) -> "Connection":
@@ -165,8 +170,10 @@ class Connection(Heard):
 
     @property
     def upstream(self) -> bool:
-        """Its client sends media in it."""
-        return any(session.state is State.RECORDING and session.interleaved for session in self.sessions)
+        """Its client sends media in it: it records, or it sends much and asks for nothing."""
+        return self._unasked > MEDIA_BYTES or any(
+            session.state is State.RECORDING and session.interleaved for session in self.sessions
+        )
 
     @property
     def flags(self) -> PinFlag:
@@ -202,6 +209,7 @@ class Connection(Heard):
         if segment.payload:
             self._next = (segment.sequence + len(segment.payload)) & 0xFFFFFFFF
         if self.stream is not None and self.parser is not None and not self.upstream:
+            self._unasked += len(segment.payload)
             return self._read(self.stream.receive(segment, now), now, said)
         if segment.flags & _END:
             self._finish(now, said)
@@ -295,6 +303,7 @@ class Connection(Heard):
     def note(self, request: Request, now: float) -> list[Event]:
         """Remember a request; say what it tells of the answer to the one before."""
         self.answers += 1
+        self._unasked = 0
         if request.user_agent and request.user_agent != self.user_agent:
             self.user_agent = request.user_agent
         url, authorized = request.shown_url, request.headers.get("authorization") is not None

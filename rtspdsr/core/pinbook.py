@@ -86,12 +86,19 @@ class PinBook:
         return None
 
     def hold(
-        self, flow: FlowKey, holder: Holder, provisional: bool, now: float, said: list[Event]
+        self,
+        flow: FlowKey,
+        holder: Holder,
+        provisional: bool,
+        now: float,
+        said: list[Event],
+        flags: PinFlag = PinFlag.NONE,
     ) -> HeldPin:
         """Claim a flow. Of several holders the last has it: its client reuses a port that it has freed."""
         held = self._pins.get(flow)
         if held is None:
             held = self._pins[flow] = HeldPin(flow, holder.backend_id, holder, provisional)
+            held.flags = flags
             self.provisional += provisional
             said.append(held.made(now))
             return held

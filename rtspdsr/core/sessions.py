@@ -11,7 +11,7 @@ from rtspdsr.core.connection import Connection
 from rtspdsr.core.events import CloseReason, Event, PinContested, SessionClosed
 from rtspdsr.core.heard import ReadingQueue
 from rtspdsr.core.limits import TrackerLimits
-from rtspdsr.core.pinbook import PinBook
+from rtspdsr.core.pinbook import HeldPin, PinBook
 from rtspdsr.core.placement import Placement, Placements
 from rtspdsr.core.session import Session, State
 from rtspdsr.core.timers import Timers
@@ -163,26 +163,25 @@ class Sessions(Mapping[str, Session]):
         self, session: Session, ports: Iterable[int], now: float, said: list[Event]
     ) -> tuple[list[PinContested], str | None]:
         """Pin UDP ports of its client; tell whom they are taken from, and the limit that was reached."""
-        books, taken = self._books, dict[str, list[int]]()
+        pins, taken, limit = self._books.pins, dict[str, list[int]](), None
         provisional = session.connection is not None and session.connection.provisional
         for port in ports:
             flow = FlowKey(session.service_id, Proto.UDP, session.client, port)
-            known = books.pins.get(flow)
-            if known is None and (limit := books.pins.exhausted(provisional)):
-                return [], limit
-            if known is not None and isinstance(other := known.holder, Session) and other is not session:
-                faded = any(held is known for _, held in other.fading)
-                if not faded and other.state is not State.ENDING:
-                    taken.setdefault(other.name, []).append(port)
-            held = books.pins.hold(flow, session, provisional, now, said)
+            known = pins.get(flow)
+            if known is None and (limit := pins.exhausted(provisional)):
+                break
+            if known is not None and (other := _deprived(known, session)) is not None:
+                taken.setdefault(other.name, []).append(port)
+            held = pins.hold(flow, session, provisional, now, said)
             if held not in session.pins:
                 session.pins.append(held)
-            session.fading = tuple(fade for fade in session.fading if fade[1] is not held)
+            if session.fading:
+                session.fading = tuple(fade for fade in session.fading if fade[1] is not held)
         contests = [
-            PinContested(at=now, client_ports=tuple(ports), other=other, **session.where())
-            for other, ports in taken.items()
+            PinContested(at=now, client_ports=tuple(lost), other=other, **session.where())
+            for other, lost in taken.items()
         ]
-        return contests, None
+        return contests, limit
 
     def confirm(self, session: Session, now: float, said: list[Event]) -> None:
         """Its client is proven alive: its pins are provisional no more; those that found no room are made."""
@@ -258,3 +257,11 @@ class Sessions(Mapping[str, Session]):
     @staticmethod
     def _id(session: Session, server_session: str) -> tuple[int, Address, int, str]:
         return (session.service_id, session.client, session.backend_id, server_session)
+
+
+def _deprived(held: HeldPin, session: Session) -> Session | None:
+    """The session that loses a pin to another; none if it has given it up, or is ending."""
+    other = held.holder
+    if not isinstance(other, Session) or other is session or other.state is State.ENDING:
+        return None
+    return None if any(fading is held for _, fading in other.fading) else other

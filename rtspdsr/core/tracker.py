@@ -10,24 +10,22 @@ from typing import Any
 
 from rtspdsr.core import record
 from rtspdsr.core.connection import Connection
+from rtspdsr.core.connections import Connections
 from rtspdsr.core.dialog import Dialog
-from rtspdsr.core.events import CloseReason, Event, SessionAdopted, TrackerFull
+from rtspdsr.core.events import CloseReason, Event
 from rtspdsr.core.heard import Heard, LonePin
 from rtspdsr.core.limits import TrackerLimits
-from rtspdsr.core.pinbook import HeldPin
 from rtspdsr.core.placement import Placement
 from rtspdsr.core.request import InterleavedFrame, Request
+from rtspdsr.core.restoration import Restoration
 from rtspdsr.core.session import Session
 from rtspdsr.core.sessions import Books, Sessions
-from rtspdsr.model import FlowKey, Pin, PinFlag, PinReading, Segment, TcpFlag
+from rtspdsr.model import FlowKey, Pin, PinReading, Segment, TcpFlag
 
 __all__ = ["Tracker", "TrackerLimits"]
 
 #: Wake-ups and endings handled in one ``tick``: a few milliseconds of work.
 TICK_MAX = 200
-
-#: Connections that could not be followed are told at most this often, seconds.
-TELL_EVERY_S = 1.0
 
 
 class Tracker:
@@ -41,11 +39,9 @@ class Tracker:
         self._books = Books(limits)
         self._sessions = Sessions(self._books, names)
         self._dialog = Dialog(self._books, self._sessions)
-        self._connections: dict[FlowKey, Connection] = {}
+        self._connections = Connections(self._books, self._sessions)
         self._asked: list[Heard] = []
         self._doomed: deque[tuple[Heard, CloseReason]] = deque()
-        self._buffered = 0
-        self._told: dict[str, float] = {}
 
     @property
     def limits(self) -> TrackerLimits:
@@ -69,76 +65,19 @@ class Tracker:
         connection = self._connections.get(segment.flow)
         if not segment.payload:
             if TcpFlag.SYN in segment.flags:
-                self._hear_syn(segment, connection, now, said)
+                self._connections.hear_syn(segment, now, said)
                 return said
             if connection is None:
                 return said
         elif connection is not None and connection.is_reused_by(segment):
-            self._end(connection, now, said)
+            self._connections.end(connection, now, said)
             connection = None
-        if connection is None and (connection := self._begin(segment, now, said)) is None:
+        if connection is None and (connection := self._connections.begin(segment, now, said)) is None:
             return said
         if connection.acknowledges(segment) and connection.provisional:
             self._confirm(connection, now, said)
         self._follow(connection, connection.receive(segment, now, said), now, said)
         return said
-
-    def _hear_syn(
-        self, segment: Segment, connection: Connection | None, now: float, said: list[Event]
-    ) -> None:
-        """Let a new connection be read whose port belonged to one that was not."""
-        if connection is not None:
-            if connection.unread and connection.initial != segment.sequence:
-                self._end(connection, now, said)
-            return
-        held = self._books.pins.get(segment.flow)
-        if held is not None and isinstance(lone := held.holder, LonePin) and held.flags & PinFlag.UNREAD:
-            self._end_lone(lone, now, said)
-
-    def _begin(self, segment: Segment, now: float, said: list[Event]) -> Connection | None:
-        """Pin a connection with its first segment, and follow it if there is room."""
-        books, limits = self._books, self._books.limits
-        known = books.pins.get(segment.flow)
-        if known is None and (limit := books.pins.exhausted(provisional=True)):
-            self._tell_full(segment, limit, now, said)
-            return None
-        if len(self._connections) >= limits.connections_max:
-            self._tell_full(segment, "connections_max", now, said)
-            if known is None:
-                self._pin_unread(segment, now, said)
-            return None
-        connection = Connection.begun_by(segment, limits, now)
-        connection.pin = books.pins.hold(segment.flow, connection, True, now, said)
-        if known is not None and isinstance(lone := known.holders[0], LonePin):
-            self._end_lone(lone, now, said)
-        self._connections[segment.flow] = connection
-        books.readings.put(connection, now, soon=True)
-        books.timers.wake(connection, now + limits.provisional_s)
-        return connection
-
-    def _pin_unread(self, segment: Segment, now: float, said: list[Event]) -> None:
-        """Hold a flow to its backend without following it."""
-        lone = LonePin(segment.backend_id, now)
-        lone.held = self._books.pins.hold(segment.flow, lone, True, now, said)
-        self._books.pins.flag(lone.held, PinFlag.UNREAD, now, said)
-        self._books.readings.put(lone, now, soon=True)
-
-    def _tell_full(self, segment: Segment, limit: str, now: float, said: list[Event]) -> None:
-        """Nothing is kept of such a connection, so it is told once a second what happens to all of them."""
-        if now - self._told.get(limit, -TELL_EVERY_S) < TELL_EVERY_S:
-            return
-        self._told[limit] = now
-        flow = segment.flow
-        said.append(
-            TrackerFull(
-                at=now,
-                service_id=flow.service_id,
-                backend_id=segment.backend_id,
-                client=flow.client,
-                client_port=flow.client_port,
-                limit=limit,
-            )
-        )
 
     def _confirm(self, connection: Connection, now: float, said: list[Event]) -> None:
         """Its client has acknowledged what the backend sent: it is no forgery."""
@@ -155,11 +94,11 @@ class Tracker:
         """Act on what was read, and keep the accounts of the connection."""
         for one in asked:
             said += self._dialog.receive(connection, one, now)
-        self._account(connection)
-        if self._buffered > self._books.limits.buffer_bytes and connection.counted:
+        self._connections.account(connection)
+        if self._connections.buffered > self._books.limits.buffer_bytes and connection.counted:
             connection.give_up_reading()
             said += connection.overflow("buffer_mib", now)
-            self._account(connection)
+            self._connections.account(connection)
         self._books.settle(connection, now, said)
         timer = connection.next_timer()
         if timer is not None and (connection.wake_at is None or timer < connection.wake_at):
@@ -167,11 +106,6 @@ class Tracker:
             self._books.timers.wake(connection, timer)
         if connection.finished_at == now:
             self._books.timers.wake(connection, now + self._books.limits.linger_s)
-
-    def _account(self, connection: Connection) -> None:
-        buffered = connection.buffered
-        self._buffered += buffered - connection.counted
-        connection.counted = buffered
 
     # --- time ----------------------------------------------------------------------------------------
 
@@ -204,11 +138,11 @@ class Tracker:
         if connection.provisional and now >= connection.made_at + limits.provisional_s:
             for session in list(connection.sessions):
                 said += self._sessions.close(session, CloseReason.EXPIRED, now)
-            self._end(connection, now, said)
+            self._connections.end(connection, now, said)
             return
         ends_at = connection.ends_at(limits.linger_s)
         if ends_at is not None and ends_at <= now:
-            self._end(connection, now, said)
+            self._connections.end(connection, now, said)
         elif ends_at is not None:
             self._books.timers.wake(connection, ends_at)
 
@@ -273,6 +207,7 @@ class Tracker:
         connection, limits = session.connection, self._books.limits
         if connection is not None:
             self._read(connection, readings, now, said)
+            session.hear(connection.heard_at)
         for held in session.pins:
             if (reading := readings.get(held.flow)) is not None:
                 session.read(held, reading)
@@ -280,7 +215,7 @@ class Tracker:
         if now - session.heard_at >= limits.idle_s:
             said += self._sessions.close(session, CloseReason.EXPIRED, now)
             if connection is not None and not connection.sessions:
-                self._end_if_idle(connection, now, said)
+                self._connections.end_if_idle(connection, now, said)
             return
         soon = session.is_read_soon(now) or (connection is not None and connection.provisional)
         self._books.readings.put(session, now, soon)
@@ -289,7 +224,7 @@ class Tracker:
         self, connection: Connection, readings: Mapping[FlowKey, PinReading], now: float, said: list[Event]
     ) -> None:
         self._read(connection, readings, now, said)
-        self._end_if_idle(connection, now, said)
+        self._connections.end_if_idle(connection, now, said)
         self._books.readings.put(connection, now, connection.provisional)
 
     def _read(
@@ -312,10 +247,10 @@ class Tracker:
             lone.hear(reading.heard_at)
             if held.provisional and reading.delivered > 0:
                 self._books.pins.confirm(held, now, said)
-                self._bind_lone(lone, now, said)
+                self._connections.bind_lone(lone, now, said)
         forged = held.provisional and now - lone.made_at >= limits.provisional_s
         if forged or now - lone.heard_at >= limits.idle_s:
-            self._end_lone(lone, now, said)
+            self._connections.end_lone(lone, now, said)
         self._books.readings.put(lone, now, held.provisional)
 
     # --- endings -------------------------------------------------------------------------------------
@@ -328,13 +263,13 @@ class Tracker:
         connection = known.connection
         said = self._sessions.close(known, reason, now)
         if connection is not None and not connection.sessions:
-            self._end(connection, now, said)
+            self._connections.end(connection, now, said)
         return said
 
     def release_backend(self, backend_id: int, reason: CloseReason, now: float) -> list[Event]:
         """End all that a backend has: the first of it at once, the rest with the next ticks."""
         heard: list[Heard] = [one for one in self._sessions.values() if one.backend_id == backend_id]
-        heard += [one for one in self._connections.values() if one.backend_id == backend_id]
+        heard += [one for one in self._connections if one.backend_id == backend_id]
         heard += [
             lone
             for held in self._books.pins
@@ -354,40 +289,12 @@ class Tracker:
                 said += self._sessions.close(heard, reason, now)
             case Connection():
                 placement = heard.placement
-                self._end(heard, now, said)
+                self._connections.end(heard, now, said)
             case LonePin():
                 placement = heard.placement
-                self._end_lone(heard, now, said)
+                self._connections.end_lone(heard, now, said)
         if placement is not None:
             self._books.placements.release(placement, now, said)
-
-    def _end(self, connection: Connection, now: float, said: list[Event]) -> None:
-        """A connection is over; of its sessions those that need it, too."""
-        del self._connections[connection.flow]
-        connection.closed = True
-        self._buffered -= connection.counted
-        for session in list(connection.sessions):
-            if session.closes_at is not None:
-                said += self._sessions.close(session, CloseReason.TEARDOWN, now)
-            elif session.needs_connection:
-                said += self._sessions.close(session, CloseReason.CONNECTION_CLOSED, now)
-            else:
-                connection.sessions.remove(session)
-                self._sessions.detach(session)
-        if connection.pin is not None:
-            self._books.pins.release(connection.pin, connection, now, said)
-        if connection.placement is not None:
-            self._books.unbind(connection.placement, connection.backend_id, now, said)
-
-    def _end_if_idle(self, connection: Connection, now: float, said: list[Event]) -> None:
-        if not connection.closed and now - connection.heard_at >= self._books.limits.idle_s:
-            self._end(connection, now, said)
-
-    def _end_lone(self, lone: LonePin, now: float, said: list[Event]) -> None:
-        lone.closed = True
-        self._books.pins.release(lone.held, lone, now, said)
-        if lone.placement is not None:
-            self._books.unbind(lone.placement, lone.backend_id, now, said)
 
     # --- restarts ------------------------------------------------------------------------------------
 
@@ -402,79 +309,9 @@ class Tracker:
 
         Clients that nothing is left of are not known here: whoever is placed and not said to be is free.
         """
-        said: list[Event] = []
-        standing = {pin.flow: pin for pin in pins}
-        for name, one in records.items():
-            if (known := record.read(name, one, now)) is not None:
-                self._restore_session(known, standing, now, said)
-        for pin in standing.values():
-            lone = LonePin(pin.backend_id, now)
-            lone.held = self._books.pins.adopt(pin, lone)
-            self._bind_lone(lone, now, said)
-            self._books.readings.put(lone, now, soon=False)
-        return said
-
-    def _restore_session(
-        self, known: record.Record, standing: dict[FlowKey, Pin], now: float, said: list[Event]
-    ) -> None:
-        session = known.session
-        self._sessions.enter(session, now, said)
-        if session.server_session is not None:
-            self._sessions.learn(session, session.server_session)
-        for one in known.pins:
-            held = self._restore_pin(one, session, standing, now, said)
-            session.pins.append(held)
-        self._sessions.fade(session, now)
-        if known.connection is not None:
-            connection = self._restore_connection(known.connection, session, standing, now, said)
-            self._sessions.attach(session, connection)
-            self._books.settle(connection, now, said)
-        if session.closes_at is not None:
-            self._books.timers.wake(session, session.closes_at)
-        said.append(SessionAdopted(at=now, url=session.url, **session.where()))
-
-    def _restore_connection(
-        self,
-        known: record.KnownConnection,
-        session: Session,
-        standing: dict[FlowKey, Pin],
-        now: float,
-        said: list[Event],
-    ) -> Connection:
-        """The control connection, shared by sessions that name the same flow. What it says next is joined."""
-        flow = known.control.flow
-        if (connection := self._connections.get(flow)) is not None:
-            return connection
-        limits = self._books.limits
-        connection = Connection(
-            flow, session.backend_id, limits, now, initial=known.initial, opened_at=known.opened_at
-        )
-        connection.join()
-        connection.pin = self._restore_pin(known.control, connection, standing, now, said)
-        if connection.pin.flags & PinFlag.UNREAD:
-            connection.give_up_reading()
-        self._connections[flow] = connection
-        return connection
-
-    def _restore_pin(
-        self,
-        known: record.KnownFlow,
-        holder: Connection | Session,
-        standing: dict[FlowKey, Pin],
-        now: float,
-        said: list[Event],
-    ) -> HeldPin:
-        pin = standing.pop(known.flow, None)
-        if pin is not None:
-            held = self._books.pins.adopt(pin, holder)
-        else:
-            held = self._books.pins.hold(known.flow, holder, False, now, said)
-        known.count_on(held)
-        return held
-
-    def _bind_lone(self, lone: LonePin, now: float, said: list[Event]) -> None:
-        flow = lone.held.flow
-        lone.placement = self._books.placements.bind(flow.service_id, flow.client, lone.backend_id, now, said)
+        restoration = Restoration(self._books, self._sessions, self._connections, now)
+        restoration.restore(records, pins)
+        return restoration.said
 
 
 def _flows(heard: Heard) -> list[FlowKey]:
