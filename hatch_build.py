@@ -20,6 +20,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 ROOT = Path(__file__).parent
 SOURCE = Path("rtspdsr/dataplane/forward.bpf.c")
 OBJECT = SOURCE.with_suffix(".o")
+LLVM = Path("/usr/lib")  # where Debian puts llvm-*/bin, which is seldom in PATH
 PREFERRED = 14  # the release of Debian 12; what the measurements were made with
 
 
@@ -37,7 +38,7 @@ def find_clang() -> str:
         return found
     installed = {
         int(match[1]): path
-        for path in Path("/usr/lib").glob("llvm-*/bin/clang")
+        for path in LLVM.glob("llvm-*/bin/clang")
         if (match := re.search(r"llvm-(\d+)", str(path)))
     }
     if PREFERRED in installed:

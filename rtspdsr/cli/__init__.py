@@ -7,7 +7,6 @@ inside its functions.
 
 import sys
 from importlib import import_module
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
@@ -66,6 +65,8 @@ app = typer.Typer(
 
 def _print_version(asked: bool) -> None:
     if asked:
+        from importlib.metadata import version
+
         typer.echo(f"rtspdsr {version('rtspdsr')}")
         raise typer.Exit
 

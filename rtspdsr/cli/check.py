@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rtspdsr.cli.daemon import CONFIG, ConfigOption, JsonOption
 from rtspdsr.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,16 +18,23 @@ if TYPE_CHECKING:
 
 
 def check(
-    config: Annotated[Path, typer.Option("--config", "-c", help="The file to read.", metavar="FILE")],
+    config: ConfigOption = CONFIG,
     diff: Annotated[
         bool, typer.Option("--diff", help="Say what a reload would change in the running daemon.")
     ] = False,
     against: Annotated[
         Path | None, typer.Option(help="Say what changes from this other file.", metavar="FILE")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Validate a configuration without starting anything."""
+    """Validate a configuration without starting anything.
+
+    Examples:
+
+        rtspdsr check --config rtspdsr.toml --diff
+
+        rtspdsr check --config new.toml --against old.toml --json | jq -r '.changes[]'
+    """
     from rtspdsr import config as configuration
 
     try:

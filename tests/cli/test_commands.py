@@ -1,0 +1,82 @@
+"""Every command is there, says what it is for, and is there fast."""
+
+import json
+import resource
+import subprocess
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import rtspdsr.cli
+from rtspdsr.cli import COMMANDS, app, main
+from rtspdsr.errors import DataplaneError
+
+HEAVY = {"aiohttp", "aiortsp", "asyncio_dgram", "pydantic", "pyroute2", "scapy", "structlog"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_tells_what_it_is_for(command: str) -> None:
+    ran = CliRunner().invoke(app, [command, "--help"])
+
+    assert ran.exit_code == 0
+    assert f"{command}" in ran.output.splitlines()[1]
+
+
+def test_help_lists_every_command_with_a_sentence() -> None:
+    ran = CliRunner().invoke(app, ["--help"], terminal_width=120)
+
+    assert ran.exit_code == 0
+    for command in COMMANDS:
+        (line,) = (line for line in ran.output.splitlines() if line.strip("│ ").split(" ")[0] == command)
+        assert len(line.strip("│ ").split()) > 3
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = """
+import json, sys
+from typer.testing import CliRunner
+from rtspdsr.cli import app
+assert CliRunner().invoke(app, ["--help"]).exit_code == 0
+print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+    ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+
+    assert not HEAVY & set(json.loads(ran.stdout))
+
+
+def test_help_is_there_fast() -> None:
+    """Processor time, best of three: what else this machine does must not decide."""
+
+    def cost_s() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", "rtspdsr", "--help"], check=True, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert min(cost_s() for _ in range(3)) < 0.4
+
+
+def test_the_daemon_carries_neither_scapy_nor_aiortsp() -> None:
+    program = "import rtspdsr.balancer, sys; print('scapy' in sys.modules, 'aiortsp' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert ran.stdout.split() == ["False", "False"]
+
+
+def test_an_error_is_a_message_and_an_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing = typer.Typer()
+
+    @failing.command()
+    def fail() -> None:
+        raise DataplaneError("the kernel said no")
+
+    monkeypatch.setattr(rtspdsr.cli, "app", failing)
+    monkeypatch.setattr(sys, "argv", ["rtspdsr"])
+    with pytest.raises(SystemExit) as left:
+        main()
+
+    assert left.value.code == 3
+    assert capsys.readouterr().err == "error: the kernel said no\n"
