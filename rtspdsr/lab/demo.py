@@ -4,6 +4,7 @@
 the demo is to show does not hold, ``faults`` says so.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from rtspdsr.lab.topology import VIP4, VIP6, url
 
 NAME = "demo"
 WATCH_S = 12.0
+CLOSE_WAIT_S = 15.0  # a session that was torn down lingers for 10 s
 FRAMES_MIN = 100  # of 25 a second: 4 of 12 s, on a machine that is busy with ten players
 
 
@@ -97,10 +99,21 @@ def run(mode: XdpMode, parts: Sequence[Part] = PARTS) -> Demo:
                 lab.daemon.place(str(lab.client(part.watch.node, version)), part.backend)
         status = lab.status()
         results = lab.play([part.watch for part in parts])
-        lines = [line for line in lab.session_log() if "session" in line]
+        lines = _lines_when_closed(lab)
         return Demo(status=status, results=tuple(results), lines=tuple(lines))
     finally:
         down(NAME)
+
+
+def _lines_when_closed(lab: Lab) -> list[dict[str, Any]]:
+    """What the log says of the sessions, once each has its summary: they linger after TEARDOWN."""
+    deadline = time.monotonic() + CLOSE_WAIT_S
+    while True:
+        lines = [line for line in lab.session_log() if "session" in line]
+        closed = {line["session"] for line in lines if line["event"] == "session_summary"}
+        if closed == {line["session"] for line in lines} or time.monotonic() > deadline:
+            return lines
+        time.sleep(0.2)
 
 
 def show(demo: Demo) -> None:
