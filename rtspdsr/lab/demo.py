@@ -120,7 +120,7 @@ def show(demo: Demo) -> None:
     """Print it: the topology, the session log, what the players got, and the whole in one sentence."""
     out = console()
     out.print(nodes_table(demo.status))
-    out.print("session log:")
+    out.print("the session log, shortened (in the file each line is JSON; --json shows them whole):")
     for line in demo.lines:
         out.print(log_line(line), soft_wrap=True, highlight=False, markup=False)
     out.print()

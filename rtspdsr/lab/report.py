@@ -98,13 +98,31 @@ def result_record(result: Result) -> dict[str, Any]:
 
 
 def log_line(line: dict[str, Any]) -> str:
-    """A line of the session log for a person: the time of day, the event, then the rest as it stands."""
-    rest = " ".join(f"{key}={_value(value)}" for key, value in line.items() if key not in ("time", "event"))
-    return f"{line['time'][11:23]} {line['event']:18} {rest}"
+    """A line of the session log for a person: the time of day, the event, whose, and what it tells beyond."""
+    told = {key: value for key, value in line.items() if key not in _WHOSE and value not in (None, [])}
+    if line["event"] not in ("session_opened", "session_summary"):
+        told.pop("url", None)
+    rest = " ".join(f"{key}={_value(value)}" for key, value in told.items())
+    who = f"{line['client']}:{line['client_port']}"
+    return f"{line['time'][11:23]} {line['session']} {line['backend']:5} {who:18} {line['event']:17} {rest}"
+
+
+#: Keys that every line of a session has, and those that repeat what its earlier lines said.
+_WHOSE = {
+    "time",
+    "event",
+    "service",
+    "backend",
+    "client",
+    "client_port",
+    "session",
+    "user_agent",
+    "opened_at",
+}
 
 
 def _value(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else "-" if value is None else str(value)
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _publishes(result: Result) -> bool:
