@@ -6,6 +6,7 @@ about them.
 """
 
 from collections.abc import Iterable
+from sys import intern
 from typing import Any
 
 from rtspdsr.core.events import (
@@ -182,6 +183,10 @@ class Connection(Heard):
             return PinFlag.UNREAD
         return PinFlag.UPSTREAM if self.upstream else PinFlag.NONE
 
+    def flows(self) -> list[FlowKey]:
+        """Its own."""
+        return [self.flow]
+
     def where(self) -> dict[str, Any]:
         """The keys that every event about it carries."""
         return {
@@ -300,13 +305,13 @@ class Connection(Heard):
 
     # --- what can be inferred ------------------------------------------------------------------------
 
-    def note(self, request: Request, now: float) -> list[Event]:
+    def note(self, request: Request, url: str, now: float) -> list[Event]:
         """Remember a request; say what it tells of the answer to the one before."""
         self.answers += 1
         self._unasked = 0
-        if request.user_agent and request.user_agent != self.user_agent:
-            self.user_agent = request.user_agent
-        url, authorized = request.shown_url, request.headers.get("authorization") is not None
+        if (user_agent := request.user_agent) != self.user_agent and user_agent:
+            self.user_agent = intern(user_agent)
+        authorized = request.headers.get("authorization") is not None
         before, self._asked = self._asked, (request.method, url, authorized)
         if request.method == "DESCRIBE":
             self.described_url = url

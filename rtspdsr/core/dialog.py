@@ -7,6 +7,7 @@ granted until the client shows that it was not.
 
 from dataclasses import dataclass
 from ipaddress import ip_address
+from sys import intern
 
 from rtspdsr.core.connection import Connection
 from rtspdsr.core.events import (
@@ -71,11 +72,12 @@ class Dialog:
         if isinstance(asked, InterleavedFrame):
             self._hear_frame(connection, asked, now)
             return []
-        again = connection.note(asked, now)
+        url = intern(asked.shown_url)  # many clients play one presentation
+        again = connection.note(asked, url, now)
         if asked.method == Method.SETUP:
-            said = self._set_up(connection, asked, bool(again), now)
+            said = self._set_up(connection, asked, url, bool(again), now)
         else:
-            said = self._ask(connection, asked, now)
+            said = self._ask(connection, asked, url, now)
         return said + again
 
     def _hear_frame(self, connection: Connection, frame: InterleavedFrame, now: float) -> None:
@@ -90,9 +92,8 @@ class Dialog:
 
     # --- within a session ----------------------------------------------------------------------------
 
-    def _ask(self, connection: Connection, request: Request, now: float) -> list[Event]:
+    def _ask(self, connection: Connection, request: Request, url: str, now: float) -> list[Event]:
         said: list[Event] = []
-        url = request.shown_url
         session = self._session_of(connection, request, url)
         if session is None:
             if request.session is None or request.method not in _WITHIN_SESSION:
@@ -157,7 +158,9 @@ class Dialog:
 
     # --- SETUP ---------------------------------------------------------------------------------------
 
-    def _set_up(self, connection: Connection, request: Request, authorized: bool, now: float) -> list[Event]:
+    def _set_up(
+        self, connection: Connection, request: Request, url: str, authorized: bool, now: float
+    ) -> list[Event]:
         """Pin what a SETUP offers before its backend sees it."""
         specs, problems = parse_transport(request.headers.all("transport"))
         facts: list[Event] = []
@@ -165,7 +168,7 @@ class Dialog:
             facts += connection.malformed(problem, now)
         if not specs:
             return facts or connection.malformed("SETUP without Transport", now)
-        offer, url, said = _Offer.of(specs), request.shown_url, list[Event]()
+        offer, said = _Offer.of(specs), list[Event]()
         session = self._session_for(connection, request, url, offer, authorized)
         if session is None:
             if (limit := self._crowded(connection)) is not None:

@@ -5,13 +5,15 @@ told in constant time however many there are. Nothing here ends anything: that i
 readings are in.
 """
 
+from abc import ABC, abstractmethod
 from collections import deque
 
 from rtspdsr.core.pinbook import HeldPin
 from rtspdsr.core.placement import Placement
+from rtspdsr.model import FlowKey
 
 
-class Heard:
+class Heard(ABC):
     """Something that ends when it was not heard for long.
 
     backend_id: its backend
@@ -35,6 +37,10 @@ class Heard:
         if at > self.heard_at:
             self.heard_at = at
 
+    @abstractmethod
+    def flows(self) -> list[FlowKey]:
+        """The flows that tell whether it is alive."""
+
 
 class LonePin(Heard):
     """A pin that nothing is known of but that it stands: waited out until its flow falls silent.
@@ -51,6 +57,10 @@ class LonePin(Heard):
         super().__init__(backend_id, now)
         self.made_at = now
         self.placement: Placement | None = None
+
+    def flows(self) -> list[FlowKey]:
+        """Its own."""
+        return [self.held.flow]
 
 
 class ReadingQueue:

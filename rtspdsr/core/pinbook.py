@@ -22,24 +22,31 @@ class Holder(Protocol):
 class HeldPin:
     """A pinned flow, and what was last read of it.
 
-    holders: whoever claims it, the last one has it
+    holder: whoever has it
+    former: those that claimed it before, and still do, the latest last
     packets, bytes, delivered: as last read, to tell progress
     """
 
-    __slots__ = ("backend_id", "bytes", "delivered", "flags", "flow", "holders", "packets", "provisional")
+    __slots__ = (
+        "backend_id",
+        "bytes",
+        "delivered",
+        "flags",
+        "flow",
+        "former",
+        "holder",
+        "packets",
+        "provisional",
+    )
 
     def __init__(self, flow: FlowKey, backend_id: int, holder: Holder, provisional: bool) -> None:
         self.flow = flow
         self.backend_id = backend_id
         self.flags = PinFlag.NONE
         self.provisional = provisional
-        self.holders: tuple[Holder, ...] = (holder,)
+        self.holder = holder
+        self.former: tuple[Holder, ...] = ()
         self.packets = self.bytes = self.delivered = 0
-
-    @property
-    def holder(self) -> Holder:
-        """The one that has it."""
-        return self.holders[-1]
 
     def progress(self, reading: PinReading) -> tuple[int, int, int]:
         """Packets, bytes, delivered bytes since the last reading; all of them if they were counted anew."""
@@ -102,15 +109,19 @@ class PinBook:
             self.provisional += provisional
             said.append(held.made(now))
             return held
-        held.holders = (*(other for other in held.holders if other is not holder), holder)
+        if held.holder is not holder:
+            held.former = (*(other for other in held.former if other is not holder), held.holder)
+            held.holder = holder
         self._settle(held, held.flags, held.provisional and provisional, now, said)
         return held
 
     def release(self, held: HeldPin, holder: Holder, now: float, said: list[Event]) -> None:
         """Give up a claim. The pin goes back to the holder before, or ends with its last one."""
-        left = tuple(other for other in held.holders if other is not holder)
-        if left:
-            held.holders = left
+        if held.holder is not holder:
+            held.former = tuple(other for other in held.former if other is not holder)
+        elif held.former:
+            *former, held.holder = held.former
+            held.former = tuple(former)
             self._settle(held, held.flags, held.provisional, now, said)
         elif self._pins.pop(held.flow, None) is not None:
             self.provisional -= held.provisional

@@ -23,7 +23,7 @@ from rtspdsr.core.heard import Heard
 from rtspdsr.core.pinbook import HeldPin
 from rtspdsr.core.placement import Placement
 from rtspdsr.core.quality import Quality
-from rtspdsr.model import Address, PinReading
+from rtspdsr.model import Address, FlowKey, PinReading
 
 if TYPE_CHECKING:
     from rtspdsr.core.connection import Connection
@@ -175,6 +175,13 @@ class Session(Heard):
         self.client_packets = self.client_bytes = 0
         self.quality = Quality()
 
+    def flows(self) -> list[FlowKey]:
+        """Those of its UDP pins, and its control connection's."""
+        flows = [held.flow for held in self.pins]
+        if self.connection is not None:
+            flows.append(self.connection.flow)
+        return flows
+
     def where(self) -> dict[str, Any]:
         """The keys that every event about it carries."""
         return {
@@ -270,8 +277,8 @@ class Session(Heard):
 
     def read(self, held: HeldPin, reading: PinReading) -> None:
         """Take in what was counted for one of its UDP pins."""
-        if held.holder is not self:
-            return  # another session has the port now, and this is what it hears
+        if reading.packets == held.packets or held.holder is not self:
+            return  # nothing came, or another session has the port now, and this is what it hears
         packets, size, _ = held.progress(reading)
         self.client_packets += packets
         self.client_bytes += size

@@ -5,7 +5,6 @@ and readings in step with them. Which request means what is not decided here.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from sys import intern
 
 from rtspdsr.core.connection import Connection
 from rtspdsr.core.events import CloseReason, Event, PinContested, SessionClosed
@@ -121,7 +120,7 @@ class Sessions(Mapping[str, Session]):
             client=connection.flow.client,
             client_port=connection.flow.client_port,
             url=url,
-            user_agent=intern(connection.user_agent),
+            user_agent=connection.user_agent,
             opened_at=now,
             syn_at=connection.opened_at,
             state=state,

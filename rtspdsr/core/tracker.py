@@ -150,7 +150,7 @@ class Tracker:
         self._sessions.faded(session, now, said)
         if session.closes_at is not None and session.closes_at <= now:
             said += self._sessions.close(session, CloseReason.TEARDOWN, now)
-        elif not _flows(session) and now - session.heard_at >= self._books.limits.idle_s:
+        elif not session.flows() and now - session.heard_at >= self._books.limits.idle_s:
             said += self._sessions.close(session, CloseReason.EXPIRED, now)
 
     def _wake_placement(self, placement: Placement, now: float, said: list[Event]) -> None:
@@ -166,7 +166,7 @@ class Tracker:
         while len(flows) < limit and (heard := self._books.readings.take(now)) is not None:
             if isinstance(heard, Connection) and heard.sessions:
                 continue  # it is read with them
-            wanted = _flows(heard)
+            wanted = heard.flows()
             if wanted:
                 self._asked.append(heard)
                 flows += wanted
@@ -312,18 +312,3 @@ class Tracker:
         restoration = Restoration(self._books, self._sessions, self._connections, now)
         restoration.restore(records, pins)
         return restoration.said
-
-
-def _flows(heard: Heard) -> list[FlowKey]:
-    """The flows that tell whether something is alive."""
-    match heard:
-        case Session(pins=pins, connection=connection):
-            flows = [held.flow for held in pins]
-            if connection is not None and connection.pin is not None:
-                flows.append(connection.flow)
-            return flows
-        case Connection():
-            return [heard.flow]
-        case LonePin():
-            return [heard.held.flow]
-    return []
