@@ -80,15 +80,14 @@ class ReadingQueue:
 
     def take(self, now: float) -> Heard | None:
         """The one that has waited longest of those that are due."""
-        heads = [queue for queue in self._queues if self._head_is_due(queue, now)]
-        if not heads:
+        longest: deque[Heard] | None = None
+        for queue in self._queues:
+            while queue and queue[0].closed:
+                queue.popleft()
+            if queue and (longest is None or queue[0].read_at < longest[0].read_at):
+                longest = queue
+        if longest is None or longest[0].read_at > now:
             return None
-        heard = min(heads, key=lambda queue: queue[0].read_at).popleft()
+        heard = longest.popleft()
         heard.queued = False
         return heard
-
-    @staticmethod
-    def _head_is_due(queue: deque[Heard], now: float) -> bool:
-        while queue and queue[0].closed:
-            queue.popleft()
-        return bool(queue) and queue[0].read_at <= now
