@@ -135,7 +135,7 @@ static __always_inline bool is_arp_ipv4(const struct arp *arp)
 	       arp->hardware_length == ETH_ALEN && arp->protocol_length == 4;
 }
 
-static __noinline int answer_arp(struct xdp_md *ctx)
+__noinline int answer_arp(struct xdp_md *ctx)
 {
 	const __u16 *mac = own_mac(ctx);
 	struct packet packet;
@@ -256,7 +256,7 @@ static __always_inline const __u16 *advertised_mac(const struct packet *packet, 
  * A neighbour's message about a VIP, whatever address it is sent to. An extension header before it, a hop
  * limit other than 255 or a code make it one that RFC 4861 tells us not to heed.
  */
-static __noinline int answer_neighbour(struct xdp_md *ctx)
+__noinline int answer_neighbour(struct xdp_md *ctx)
 {
 	const __u16 *mac = own_mac(ctx);
 	struct neighbour *neighbour;

@@ -38,12 +38,11 @@ static __always_inline bool names_version(__u64 word, __u64 next)
 	/* Of eight octets of media, 97 % of the time none is an 'R'. */
 	if (!((r - 0x0101010101010101ULL) & ~r & 0x8080808080808080ULL))
 		return false;
-#pragma unroll
-	for (int shift = 0; shift < 64; shift += 8) {
-		__u64 octets = shift ? word >> shift | next << (64 - shift) : word;
-
-		if ((octets & RTSP_VERSION_MASK) == RTSP_VERSION)
+	for (int i = 0; i < 8; i++) {
+		if ((word & RTSP_VERSION_MASK) == RTSP_VERSION)
 			return true;
+		word = word >> 8 | next << 56;
+		next >>= 8;
 	}
 	return false;
 }
@@ -63,14 +62,9 @@ static long scan_chunk(__u32 index, void *argument)
 	barrier_var(length); /* the compiler knows that it is not 0, the verifier does not */
 	if (!length || bpf_xdp_load_bytes(scan->ctx, scan->offset + start, words, length))
 		return 1;
-#pragma unroll
-	for (int i = 0; i < CHUNK_WORDS; i++) {
-		if (names_version(words[i], words[i + 1])) {
-			scan->found = true;
-			return 1;
-		}
-	}
-	return 0;
+	for (int i = 0; i < CHUNK_WORDS && !scan->found; i++)
+		scan->found = names_version(words[i], words[i + 1]);
+	return scan->found;
 }
 
 /* The first four octets of a method; a long URL may leave the version to the next segment. */
@@ -84,17 +78,16 @@ static __always_inline bool is_method(__u32 word)
 	       word == WORD('R', 'E', 'D', 'I');
 }
 
-/* Does a request begin in this payload, at any offset? Super-packets are searched to their end. */
-static __noinline bool holds_request(struct xdp_md *ctx, const struct packet *packet)
+/*
+ * Does a request begin in this payload, at any offset? Super-packets are searched to their end. (A global
+ * function: the verifier looks at it once, not once for every way that leads here.)
+ */
+__noinline bool holds_request(struct xdp_md *ctx, __u32 offset, __u32 length)
 {
-	struct scan scan = {
-		.ctx = ctx,
-		.offset = packet->payload_offset,
-		.length = packet->payload_length,
-	};
+	struct scan scan = {.ctx = ctx, .offset = offset, .length = length};
 	__u32 word = 0;
 
-	if (!bpf_xdp_load_bytes(ctx, scan.offset, &word, sizeof(word)) && is_method(word))
+	if (!bpf_xdp_load_bytes(ctx, offset, &word, sizeof(word)) && is_method(word))
 		return true;
 	bpf_loop(FRAME_MAX / CHUNK_OCTETS, scan_chunk, &scan, 0);
 	return scan.found;
@@ -178,7 +171,7 @@ static __always_inline bool is_for_tracker(struct xdp_md *ctx, const struct pack
 	if (choice->pin->flags & PIN_UNREAD)
 		return false;
 	if (choice->pin->flags & PIN_UPSTREAM && !(packet->tcp_flags & (FIN | RST | SYN)))
-		return holds_request(ctx, packet);
+		return holds_request(ctx, packet->payload_offset, packet->payload_length);
 	return true;
 }
 

@@ -1,4 +1,5 @@
-"""A network namespace with one veth pair, and a bpffs of its own, for tests that load and attach."""
+"""For tests that load and attach, a network namespace with one veth pair and a bpffs of its own; for packet
+tests, the XDP program loaded with no interface at all."""
 
 import subprocess
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ import pytest
 from pyroute2 import netns
 
 from rtspdsr.dataplane.bpffs import Home
+from tests.packets.runner import XdpRunner
 
 NAMESPACE = "rdc-dataplane"
 
@@ -49,3 +51,17 @@ def wire(tmp_path: Path) -> Iterator[Wire]:
     finally:
         subprocess.run(["umount", str(found.bpffs)], check=False, capture_output=True)
         netns.remove(NAMESPACE)
+
+
+@pytest.fixture(scope="session")
+def loaded_xdp() -> Iterator[XdpRunner]:
+    """The program, loaded once."""
+    with XdpRunner() as runner:
+        yield runner
+
+
+@pytest.fixture
+def xdp(loaded_xdp: XdpRunner) -> XdpRunner:
+    """The program, its maps as no other test has touched them."""
+    loaded_xdp.reset()
+    return loaded_xdp
