@@ -1,0 +1,45 @@
+"""One lab for all tests of this directory, made at the first that asks and always removed.
+
+Its name bears the pid of the test run. SIGTERM ends a run as Ctrl-C does; what a run that was killed left
+is removed by the next one.
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rtspdsr.lab.lab import Lab, Settings, down
+from tests.lab.helpers import standing_labs
+
+PLAYERS = 12
+PREFIX = "t"  # the lab's name: this and the pid
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of this directory are lab tests."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.lab)
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """A lab with the daemon, twelve players, native XDP."""
+    for name in standing_labs(PREFIX):
+        if not Path(f"/proc/{name.removeprefix(PREFIX)}").exists():
+            down(name)
+    name = f"{PREFIX}{os.getpid()}"
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield Lab.up(name, Settings(players=PLAYERS))
+    finally:
+        down(name)
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt

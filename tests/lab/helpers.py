@@ -1,0 +1,80 @@
+"""What the lab's tests share: commands at a node, the session log, and what is left of a lab.
+
+Players are started with ``lab.start(Watch(...))`` or, side by side and with the wires heard, ``lab.play``;
+captures are made with ``lab.capture(NAME)`` and narrowed with plain comprehensions over their packets.
+"""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rtspdsr.lab.lab import ROOT, Lab
+from rtspdsr.lab.network import NETNS, inside
+
+Line = dict[str, Any]
+
+
+def command_at(lab: Lab, node: str, *command: str) -> list[str]:
+    """A command line that runs at a node."""
+    return [*inside(lab.topology.namespace(node)), *command]
+
+
+def run_at(lab: Lab, node: str, *command: str) -> str:
+    """What a command at a node prints; its failure fails the test."""
+    return subprocess.run(
+        command_at(lab, node, *command), capture_output=True, text=True, check=True, timeout=30
+    ).stdout
+
+
+def python_at(lab: Lab, node: str, program: str, *arguments: str) -> str:
+    """What a Python program at a node prints."""
+    return run_at(lab, node, sys.executable, "-c", program, *arguments)
+
+
+def log_lines(lab: Lab, event: str | None = None, **keys: Any) -> list[Line]:
+    """The lines of the session log with that event and those values."""
+    wanted = {**keys, **({"event": event} if event else {})}
+    return [line for line in lab.session_log() if wanted.items() <= line.items()]
+
+
+def wait_for_line(lab: Lab, event: str, *, patience_s: float = 15.0, **keys: Any) -> Line:
+    """The first line of the session log with that event and those values, once it is there."""
+    wait_for(lambda: bool(log_lines(lab, event, **keys)), f"a line {event} with {keys}", patience_s)
+    return log_lines(lab, event, **keys)[0]
+
+
+def wait_for(come: Callable[[], bool], what: str, patience_s: float = 15.0) -> None:
+    """Wait for a condition; an assertion fails that names it."""
+    deadline = time.monotonic() + patience_s
+    while not come():
+        assert time.monotonic() < deadline, f"waited {patience_s:g} s for {what}"
+        time.sleep(0.05)
+
+
+def standing_labs(prefix: str) -> list[str]:
+    """Labs of which anything is there and whose names are the prefix and a number."""
+    namespaces = (path.name.split("-")[1] for path in NETNS.glob(f"rd-{prefix}*-*"))
+    directories = (path.name for path in ROOT.glob(f"{prefix}*"))
+    return sorted({name for name in (*namespaces, *directories) if re.fullmatch(rf"{prefix}\d+", name)})
+
+
+def remains(name: str) -> list[str]:
+    """What is left of a lab: namespaces, mounts, its directory, and processes in or of it."""
+    state = str(ROOT / name)
+    left = [str(path) for path in NETNS.glob(f"rd-{name}-*")]
+    left += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f" {state}/" in line]
+    left += [state] if Path(state).exists() else []
+    return left + [f"{pid} {command}" for pid, command in _commands() if state in command]
+
+
+def _commands() -> Iterator[tuple[str, str]]:
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue  # it has ended meanwhile
+        yield directory.name, command
