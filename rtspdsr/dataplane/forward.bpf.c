@@ -79,11 +79,12 @@ static __always_inline int forward(struct xdp_md *ctx, struct packet *packet, co
 SEC("xdp.frags")
 int rtspdsr_ingress(struct xdp_md *ctx)
 {
-	struct packet packet = {};
+	struct packet packet;
 	struct service *service;
 	enum verdict why;
 	int action;
 
+	begin(&packet);
 	if (!parse_link(ctx, &packet))
 		return leave(VERDICT_UNPARSED, XDP_PASS);
 	if (packet.type == bpf_htons(ETH_P_ARP))

@@ -86,6 +86,8 @@ struct packet {
 	void *transport;
 	void *end;	/* of the linear part, which holds all headers */
 	__u64 now;	/* coarse clock, 0 until it is asked for */
+	struct address vip;
+	struct flow_key flow;
 	__u32 length;	/* of the frame */
 	__u32 rest;	/* bytes of the datagram from transport on */
 	__u32 sequence; /* TCP */
@@ -97,8 +99,6 @@ struct packet {
 	__u8 tcp_flags;
 	__u8 kind;
 	bool portless; /* its ports are unknown: it goes by its client */
-	struct address vip;
-	struct flow_key flow;
 };
 
 static __always_inline bool is_syn(const struct packet *packet)
@@ -125,6 +125,14 @@ static __always_inline void ipv6_address(struct address *to, const struct in6_ad
 static __always_inline bool is_tag(__be16 type)
 {
 	return type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETH_P_8021AD);
+}
+
+/* The rest is written where it is parsed: clearing it all doubles the verifier's work. */
+static __always_inline void begin(struct packet *packet)
+{
+	packet->now = 0;
+	packet->flow.pad = 0;
+	packet->portless = false;
 }
 
 /* Ethernet and its tags. False if they are cut short; more tags than TAGS_MAX leave a tag's type. */
