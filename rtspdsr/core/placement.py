@@ -65,10 +65,6 @@ class Placements:
         if self._placements.pop((placement.service_id, placement.client), None) is not None:
             said.append(ClientReleased(at=now, service_id=placement.service_id, client=placement.client))
 
-    def at(self, backend_id: int) -> list[Placement]:
-        """The clients that are placed at a backend."""
-        return [placement for placement in self._placements.values() if placement.backend_id == backend_id]
-
     def _place(self, placement: Placement, now: float, said: list[Event]) -> None:
         backend_id = placement.backends[-1]
         if placement.backend_id == backend_id:

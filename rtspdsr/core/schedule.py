@@ -21,7 +21,7 @@ LOTS_KEPT = 256
 
 #: Lots drawn, and lots compared, in one piece of work: 1 to 3 ms.
 _DRAWN_AT_ONCE = 8_192
-_COMPARED_AT_ONCE = 65_536
+_COMPARED_AT_ONCE = 32_768
 
 
 class Schedule:
@@ -47,7 +47,7 @@ class Schedule:
         if not weighed:
             return
         ids = [one.backend_id for one in weighed]
-        step = max(1, _COMPARED_AT_ONCE // len(ids))
+        step = max(1, min(_DRAWN_AT_ONCE, _COMPARED_AT_ONCE // len(ids)))
         for begin in range(0, self._slots, step):
             rows = zip(*(lots[begin : begin + step] for lots in drawn), strict=True)
             yield array("H", [ids[row.index(min(row))] for row in rows])

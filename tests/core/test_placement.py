@@ -1,0 +1,51 @@
+"""A client stays with its backend while it has sessions."""
+
+from rtspdsr.core.events import ClientPlaced, ClientReleased, Event
+from rtspdsr.core.placement import Placements
+from tests.core.builders import CLIENT
+
+
+def placed(backend_id: int) -> ClientPlaced:
+    return ClientPlaced(at=1.0, service_id=0, client=CLIENT, backend_id=backend_id)
+
+
+RELEASED = ClientReleased(at=1.0, service_id=0, client=CLIENT)
+
+
+def test_a_client_is_placed_once_and_released_once() -> None:
+    placements, said = Placements(), list[Event]()
+    first = placements.bind(0, CLIENT, 1, 1.0, said)
+    assert placements.bind(0, CLIENT, 1, 1.0, said) is first
+    placements.unbind(first, 1, 1.0, said)
+    placements.release(first, 1.0, said)  # one session is left
+    placements.unbind(first, 1, 1.0, said)
+    placements.release(first, 1.0, said)
+    placements.release(first, 1.0, said)
+    assert said == [placed(1), RELEASED]
+    assert len(placements) == 0
+
+
+def test_the_latest_session_decides_and_the_earlier_after_its_end() -> None:
+    placements, said = Placements(), list[Event]()
+    placement = placements.bind(0, CLIENT, 1, 1.0, said)
+    placements.bind(0, CLIENT, 2, 1.0, said)
+    placements.unbind(placement, 2, 1.0, said)
+    assert said == [placed(1), placed(2), placed(1)]
+
+
+def test_a_client_that_comes_back_in_time_is_not_released() -> None:
+    placements, said = Placements(), list[Event]()
+    placement = placements.bind(0, CLIENT, 1, 1.0, said)
+    placements.unbind(placement, 1, 1.0, said)
+    assert placement.released_at == 1.0
+    placements.bind(0, CLIENT, 1, 2.0, said)
+    placements.release(placement, 11.0, said)
+    assert said == [placed(1)]
+    assert placement.released_at is None
+
+
+def test_a_client_of_two_services_is_two() -> None:
+    placements, said = Placements(), list[Event]()
+    placements.bind(0, CLIENT, 1, 1.0, said)
+    placements.bind(1, CLIENT, 4, 1.0, said)
+    assert [event.backend_id for event in said if isinstance(event, ClientPlaced)] == [1, 4]
