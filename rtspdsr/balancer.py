@@ -178,6 +178,9 @@ class Balancer:
         now = _now()
         events = self.tracker.restore(self._journal.sessions(), self._dataplane.adopted, now)
         self.apply(events)
+        placed = {(one.service_id, one.client) for one in events if isinstance(one, ClientPlaced)}
+        for service_id, client in set(self._dataplane.clients()) - placed:
+            self._dataplane.release_client(service_id, client)  # its sessions ended while nobody looked
         self._journal.rewrite({name: self.tracker.snapshot(name) for name in self.tracker.sessions})
 
     def _configure(self) -> None:

@@ -214,6 +214,12 @@ class Dataplane:
         self._maps["clients"].delete(key)
         self._maps["newcomers"].delete(key)
 
+    def clients(self) -> Iterator[tuple[int, Address]]:
+        """Every client that is placed: service id, address."""
+        for key, _ in self._maps["clients"].entries():
+            client, service_id = layout.CLIENT_KEY.unpack(key)
+            yield service_id, layout.address(client)
+
     def read(self, flows: Iterable[FlowKey]) -> dict[FlowKey, PinReading]:
         """What XDP has counted for pins; those that do not exist are left out."""
         found = {}
