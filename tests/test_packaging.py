@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -70,8 +69,7 @@ def test_the_wheel_holds_the_object_and_suits_every_processor(tree: Path) -> Non
 
 def test_a_source_archive_builds_the_same_wheel(tree: Path, tmp_path: Path) -> None:
     assert build(tree, "sdist").returncode == 0
-    with tarfile.open(built(tree, "*.tar.gz")) as archive:
-        archive.extractall(tmp_path, filter="data")
+    subprocess.run(["tar", "-xzf", built(tree, "*.tar.gz"), "-C", tmp_path], check=True)
     (unpacked,) = tmp_path.iterdir()
     assert not (unpacked / OBJECT).exists()
     assert (unpacked / "rtspdsr/dataplane/forward.bpf.c").exists()
