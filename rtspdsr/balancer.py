@@ -7,6 +7,7 @@ goes on forwarding with the maps as they stand.
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import secrets
@@ -40,6 +41,7 @@ from rtspdsr.core.events import (
     TableFilled,
     TrackerFault,
     VipClaimed,
+    VipUnheard,
 )
 from rtspdsr.core.tracker import Tracker, TrackerLimits
 from rtspdsr.dataplane.bpffs import Home
@@ -130,8 +132,10 @@ class Balancer:
             await asyncio.to_thread(self._file.close)
 
     async def _serve(self) -> None:
-        self._restore()
         self._configure()
+        self._restore()
+        gc.collect()
+        gc.freeze()  # a full collection of what stands from here on would hold the loop for 10 ms and more
         detour = Detour(self._dataplane, self._receive, self._claimed, self._failed)
         upkeep = Upkeep(self._dataplane, self.tracker, self._journal, self.apply)
         admin = Admin(self, self._config.daemon.run_dir)
@@ -166,7 +170,7 @@ class Balancer:
                         await asyncio.sleep(0.02)
             await self._tables.settle()
         await self._attach()
-        await self._announcer.watch(self.fleet.vips())
+        self._unheard(await self._announcer.watch(self.fleet.vips()))
 
     async def _attach(self) -> None:
         section = self._config.dataplane
@@ -261,7 +265,11 @@ class Balancer:
             self._dataplane.interface_changed(change.ifindex)
             if change.interface in self._attached and self._attached[change.interface] != change.ifindex:
                 await self._attach()  # the interface was removed and made again
-        await self._announcer.link(change)
+        self._unheard(await self._announcer.link(change))
+
+    def _unheard(self, problems: Iterable[str]) -> None:
+        for problem in problems:
+            self._say(VipUnheard(at=_now(), problem=problem))
 
     async def _watch_maps(self) -> None:
         while True:
@@ -291,7 +299,7 @@ class Balancer:
             return
         self.tracker.limits = limits(self._config)
         self._file.rotation = rotation(self._config)
-        await self._announcer.watch(self.fleet.vips())
+        self._unheard(await self._announcer.watch(self.fleet.vips()))
         self._say(ConfigReloaded(at=_now(), changes=tuple(changes)))
 
     def place(self, service: str, client: Address, backend: str) -> None:

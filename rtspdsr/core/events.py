@@ -346,6 +346,13 @@ class VipClaimed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VipUnheard(Event):
+    """An interface may not hear solicitations for an IPv6 VIP: the kernel refused its multicast group."""
+
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MapFilling(Event):
     """A map of the forwarding core fills up. Full, it refuses: new sessions go by client address.
 
