@@ -270,8 +270,3 @@ def _kind(packet: Packet) -> str:
     if packet.proto == Proto.UDP:
         return "udp"
     return "tcp" if packet.proto == Proto.TCP else "other"
-
-
-def between(packets: Sequence[Packet], start: float, end: float) -> list[Packet]:
-    """The packets of a stretch of time, seconds since 1970."""
-    return [packet for packet in packets if start <= packet.at <= end]

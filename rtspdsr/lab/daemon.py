@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from rtspdsr.errors import AdminError, DataplaneError, LabError
-from rtspdsr.lab.network import inside
 from rtspdsr.lab.process import Process, Processes, wait_until
 from rtspdsr.lab.topology import RTSP_PORT, SWITCH, UPLINK, VIP4, VIP6, Topology
 
@@ -122,19 +121,11 @@ class Daemon:
         pin = self.bpffs / PEER_PIN
         if pin.exists():
             return
+        switch = self._topology.namespace(SWITCH)
         attach = [sys.executable, "-m", "rtspdsr.lab.peer", port, str(pin)]
+        self._processes.run("attach-peer", switch, attach)
         # Attaching turned GRO on, which would merge segments into super-packets again.
-        for command in (attach, ["ethtool", "-K", port, "gro", "off"]):
-            ran = subprocess.run(
-                [*inside(self._topology.namespace(SWITCH)), *command],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if ran.returncode:
-                raise LabError(
-                    f"cannot ready the switch for native XDP: {ran.stderr.strip()}; try --mode generic"
-                )
+        self._processes.run("set-peer", switch, ["ethtool", "-K", port, "gro", "off"])
 
 
 def _mounted(path: Path) -> bool:

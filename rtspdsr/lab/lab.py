@@ -106,17 +106,22 @@ class Lab:
         self.state.mkdir(parents=True, exist_ok=True)
         self.state.chmod(0o755)  # VLC serves as nobody
         network.make(self.topology)
-        server.make_media(self.media.parent)
-        servers = []
-        for node in self.topology.backends:
-            server.prepare(self.topology, node, self.state / "prepared" / f"{node.name}.json")
-            servers.append(self.start_server(node))
-        self.daemon.install(self.settings.mode)
+        with ThreadPoolExecutor() as pool:  # most of it is Python starting
+            jobs = [pool.submit(self._prepare, node) for node in self.topology.backends]
+            jobs.append(pool.submit(server.make_media, self.topology, self.processes, self.media))
+            jobs.append(pool.submit(self.daemon.install, self.settings.mode))
+        for job in jobs:
+            job.result()
+        servers = [self.start_server(node) for node in self.topology.backends]
         if self.settings.balancer:
             self.daemon.start()
         for started in servers:
             server.ready(started)
         _settings_file(self.topology.name).write_text(json.dumps(asdict(self.settings)))
+
+    def _prepare(self, node: Node) -> None:
+        state = self.state / "prepared" / f"{node.name}.json"
+        server.prepare(self.topology, self.processes, node, state)
 
     def start_server(self, node: Node) -> Process:
         """Start a backend's media server; ``server.ready`` waits until it listens."""

@@ -91,6 +91,11 @@ class Playing:
         self._started = time.monotonic()
 
     @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    @property
     def frames(self) -> int:
         """Pictures so far."""
         return PLAYERS[self.watch.player].frames(self.files)

@@ -99,6 +99,14 @@ class Processes:
         wait_until(process.record.exists, START_WAIT_S, f"{name} to be started")
         return child
 
+    def run(self, name: str, namespace: str, command: Sequence[str]) -> None:
+        """Run a command to its end. LabError with its last words if it fails."""
+        child = self.attend(name, namespace, command)
+        if code := child.wait():
+            log = self[name].log
+            raise LabError(f"cannot {name}: exit {code}, {_last_line(log)} (all of it: {log})")
+        self[name].record.unlink(missing_ok=True)
+
     def unused_name(self, wish: str) -> str:
         """``wish`` with a number behind it that no process of the lab has had."""
         return next(name for number in count(1) if not self[name := f"{wish}-{number}"].record.exists())

@@ -5,17 +5,16 @@ players can connect. What a server serves is ``media/clip.mp4``, repeated to ten
 """
 
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 from rtspdsr.errors import LabError
-from rtspdsr.lab.network import inside
 from rtspdsr.lab.process import Process, Processes, wait_until
 from rtspdsr.lab.topology import (
     CLIENTS4,
     CLIENTS6,
     RTSP_PORT,
+    SWITCH,
     VIP4,
     VIP6,
     Node,
@@ -30,30 +29,22 @@ LISTEN_WAIT_S = 20.0  # VLC reads its plugins first
 TCP_LISTEN = "0A"  # in /proc/net/tcp
 
 
-def make_media(directory: Path) -> Path:
-    """The long file that the servers play, and VLC's list of what it serves, where nobody can read them."""
+def make_media(topology: Topology, processes: Processes, media: Path) -> None:
+    """The long file that the servers play, and beside it VLC's list of what it serves.
+
+    VLC reads both as the user ``nobody``, who may not be able to read the source tree.
+    """
     if not CLIP.exists():
         raise LabError(f"{CLIP} is missing; the lab runs from a source tree: clone it, then make demo")
-    directory.mkdir(parents=True, exist_ok=True)
-    media = directory / "media.mp4"
-    # No edit list: VLC's demuxer complains of it.
-    command = [
-        "ffmpeg",
-        "-loglevel",
-        "error",
-        "-nostdin",
-        "-y",
-        "-stream_loop",
-        str(REPEATS),
-        "-i",
-        str(CLIP),
-    ]
-    _run([*command, "-codec", "copy", "-use_editlist", "0", str(media)], "repeat the clip")
-    shutil.copy(SOURCE / "backends" / "vlc" / "vlm.conf", directory)
-    return media
+    media.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(SOURCE / "backends" / "vlc" / "vlm.conf", media.parent)
+    repeat = ["ffmpeg", "-loglevel", "error", "-nostdin", "-y", "-stream_loop", str(REPEATS), "-i", str(CLIP)]
+    # No edit list: VLC's demuxer complains of it. The namespace does not matter here.
+    repeat += ["-codec", "copy", "-use_editlist", "0", str(media)]
+    processes.run("repeat-clip", topology.namespace(SWITCH), repeat)
 
 
-def prepare(topology: Topology, node: Node, state: Path) -> None:
+def prepare(topology: Topology, processes: Processes, node: Node, state: Path) -> None:
     """Prepare a backend as its operator would: VIP on lo, unheard, and the source of what it sends."""
     balancer = topology.balancer
     command = [sys.executable, "-m", "rtspdsr", "backend", "prepare", "--state", str(state)]
@@ -63,7 +54,7 @@ def prepare(topology: Topology, node: Node, state: Path) -> None:
     for network in (CLIENTS4, CLIENTS6, balancer.v4.ip, balancer.address(6)):
         command += ["--clients", str(network)]
     state.parent.mkdir(parents=True, exist_ok=True)
-    _run([*inside(topology.namespace(node.name)), *command], f"prepare {node.name}")
+    processes.run(f"prepare-{node.name}", topology.namespace(node.name), command)
 
 
 def start(topology: Topology, processes: Processes, node: Node, media: Path) -> Process:
@@ -98,9 +89,3 @@ def _listens(pid: int | None) -> bool:
 
 def _names(topology: Topology) -> str:
     return ", ".join(node.name for node in topology.backends)
-
-
-def _run(command: list[str], doing: str) -> None:
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ran.returncode:
-        raise LabError(f"cannot {doing}: {ran.stderr.strip() or ran.stdout.strip()} ({' '.join(command)})")

@@ -93,3 +93,9 @@ def test_a_child_gives_its_exit_code_and_is_known_too(processes: Processes, name
     child.send_signal(signal.SIGINT)
     assert child.wait(5) == -signal.SIGINT
     assert [process.pid for process in processes.known()] == [None]
+
+
+def test_a_command_that_fails_tells_its_last_words(processes: Processes, namespace: str) -> None:
+    processes.run("succeed", namespace, ["true"])
+    with pytest.raises(LabError, match=r"cannot repair: exit 3, no such part \(all of it: .*repair.log\)"):
+        processes.run("repair", namespace, ["sh", "-c", "echo no such part >&2; exit 3"])
