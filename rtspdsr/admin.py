@@ -1,11 +1,10 @@
-"""The daemon's ear for its operator: a small JSON API over HTTP on a Unix socket that only root's group opens.
+"""The daemon's ear for its operator: a small JSON API over HTTP on a Unix socket for root and its group.
 
 It is handed an ``Operator`` (the daemon) and a directory, and answers the command line. Requests ask or
 change; an error of the operator's comes back as ``{"error": ...}`` with status 400.
 """
 
 import json
-import os
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from pathlib import Path
@@ -57,7 +56,7 @@ class Admin:
         self._path.unlink(missing_ok=True)
         await self._runner.setup()
         await web.UnixSite(self._runner, str(self._path)).start()
-        os.chmod(self._path, MODE)
+        self._path.chmod(MODE)
 
     async def stop(self) -> None:
         """Listen no more."""
@@ -100,7 +99,8 @@ async def ask(directory: Path, method: str, path: str, body: dict[str, Any] | No
             answer = json.loads(await response.text())
     except (OSError, ClientError, ValueError) as error:
         raise AdminError(
-            f"no daemon answers at {socket} ({error}); start it (rtspdsr run), or name its configuration with --config"
+            f"no daemon answers at {socket} ({error}); start it (rtspdsr run), "
+            "or name its configuration with --config"
         ) from error
     if response.status != 200:
         raise AdminError(answer.get("error", f"the daemon refused {method} {path}"))

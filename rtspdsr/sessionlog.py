@@ -53,7 +53,7 @@ KEYS: Mapping[str, str] = {
     "problem": "what is wrong, in words",
     "missing_bytes": "bytes of the client's stream that were never seen",
     "sequence": "TCP sequence number",
-    "limit": "the limit that was reached: its configuration key, or for `map_filling` its number of entries",
+    "limit": "configuration key of the limit that was reached",
     # media
     "transport": "of one track: `udp`, `tcp` (interleaved) or `multicast`",
     "transports": "of all tracks, in the order of SETUP",
@@ -91,8 +91,9 @@ KEYS: Mapping[str, str] = {
     "forwarding": "what goes on without the daemon",
     "map": "map of the forwarding core; `dataplane.<map>_max` sets its size",
     "entries": "how many entries a map holds",
-    "refused": "for `map_filling`: pins refused since the daemon started; for `network_restored`: what could "
-    "not be put back, and has to be added by hand",
+    "entries_max": "how many entries it can hold",
+    "entries_refused": "how many entries were refused since the daemon started, all maps",
+    "refused": "what could not be put back, and has to be added by hand",
     "restored": "routes and addresses that were put back",
     "faults": "faults of our own since the daemon started",
     "queue_full_lines": "lines of this log lost because more came than the disk took",

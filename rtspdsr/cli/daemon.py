@@ -20,7 +20,7 @@ def run(config: ConfigOption = CONFIG) -> None:
 
     Example: rtspdsr run --config rtspdsr.toml
     """
-    from rtspdsr.balancer import Balancer
+    from rtspdsr.balancer.balancer import Balancer
 
     async def serve() -> None:
         balancer = await Balancer.open(config)
@@ -36,8 +36,8 @@ def detach(config: ConfigOption = CONFIG) -> None:
 
     Example: rtspdsr detach --config rtspdsr.toml
     """
+    from rtspdsr.balancer.detach import detach as remove
     from rtspdsr.config import load
-    from rtspdsr.detach import detach as remove
 
     loaded = load(config)
     names = ", ".join(loaded.dataplane.interfaces)

@@ -356,15 +356,15 @@ class VipUnheard(Event):
 class MapFilling(Event):
     """A map of the forwarding core fills up. Full, it refuses: new sessions go by client address.
 
-    map:     its name; ``dataplane.<map>_max`` sets its size
-    entries: how many stand, of ``limit``
-    refused: how many were refused since the daemon started
+    map:             its name; ``dataplane.<map>_max`` sets its size
+    entries:         how many stand, of ``entries_max``
+    entries_refused: how many were refused since the daemon started
     """
 
     map: str
     entries: int
-    limit: int
-    refused: int
+    entries_max: int
+    entries_refused: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -304,7 +304,9 @@ class Map(_Descriptor):
             if result not in (0, -errno.ENOENT):
                 library().check(result, f"dump map {self.name!r}")
             yield from zip(
-                _cut(keys.raw, self.key_size, count.value), _cut(values.raw, self.value_size, count.value)
+                _cut(keys.raw, self.key_size, count.value),
+                _cut(values.raw, self.value_size, count.value),
+                strict=True,
             )
             if result == -errno.ENOENT:
                 return

@@ -138,8 +138,9 @@ def _attach(home: Home, program: Program, interface: str, mode: str) -> str:
         except DataplaneError as error:
             if refused_with(error) in (errno.EBUSY, errno.EEXIST):
                 raise AlreadyRunning(
-                    f"an XDP program is already attached to {interface}; see it with `ip link show {interface}`, "
-                    "detach it (`rtspdsr detach` if it is ours), or choose another interface"
+                    f"an XDP program is already attached to {interface}; see it with "
+                    f"`ip link show {interface}`, detach it (`rtspdsr detach` if it is ours), "
+                    "or choose another interface"
                 ) from error
             if kind == "generic" or mode == "native":
                 raise

@@ -29,7 +29,7 @@ class Statistics:
                 self._memory.append(chunk.memory())
         if not self._memory:
             self.grow()
-        self._free = [place for place in range(len(self._memory) * CHUNK_PINS - 1, 0, -1)]
+        self._free = list(range(len(self._memory) * CHUNK_PINS - 1, 0, -1))
 
     def adopt(self, places: set[int]) -> None:
         """Mark places as given out: those of pins that an earlier daemon made."""

@@ -59,7 +59,7 @@ def test_help_is_there_fast() -> None:
 
 
 def test_the_daemon_carries_neither_scapy_nor_aiortsp() -> None:
-    program = "import rtspdsr.balancer, sys; print('scapy' in sys.modules, 'aiortsp' in sys.modules)"
+    program = "import rtspdsr.balancer.balancer, sys; print('scapy' in sys.modules, 'aiortsp' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert ran.stdout.split() == ["False", "False"]
 

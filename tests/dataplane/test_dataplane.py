@@ -220,5 +220,5 @@ def test_pins_without_a_description_say_what_to_do(wire: Wire) -> None:
     filled(wire).close()
     (wire.home.pins / "layout").unlink()
     Map.create_array("layout", 16, 1).pin(wire.home.pins / "layout")
-    with pytest.raises(DataplaneError, match="do not say their layout.*rtspdsr detach"):
+    with pytest.raises(DataplaneError, match=r"do not say their layout.*rtspdsr detach"):
         Dataplane.load(wire.home, SIZES)

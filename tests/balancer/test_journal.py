@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from rtspdsr.balancer.journal import Journal
 from rtspdsr.errors import RtspDsrError
-from rtspdsr.journal import Journal
 
 
 def test_the_last_snapshot_of_a_living_session_comes_back(tmp_path: Path) -> None:

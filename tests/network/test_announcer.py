@@ -11,7 +11,8 @@ import pytest
 from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6NDOptDstLLAddr, IPv6
 from scapy.layers.l2 import ARP, Ether
 
-from rtspdsr.announcer import (
+from rtspdsr.model import Address
+from rtspdsr.network.announcer import (
     ARP_REPLY,
     ARP_REQUEST,
     Announcer,
@@ -20,10 +21,9 @@ from rtspdsr.announcer import (
     solicited_node,
     unsolicited_na,
 )
-from rtspdsr.links import LinkChange
-from rtspdsr.model import Address
-from rtspdsr.netlink import Netlink
-from tests.wire import FAR_MAC, NEAR_MAC, Wire, wire
+from rtspdsr.network.links import LinkChange
+from rtspdsr.network.netlink import Netlink
+from tests.network.wire import FAR_MAC, NEAR_MAC, Wire, wire
 
 VIP4, VIP6 = IPv4Address("10.9.0.80"), IPv6Address("fd09::abcd:80")
 OTHER_VIP6 = IPv6Address("fd09:1::abcd:80")  # the same last 24 bits: the same group

@@ -17,9 +17,9 @@ from types import TracebackType
 from typing import Self
 
 from rtspdsr.errors import DataplaneError
-from rtspdsr.links import LinkChange
 from rtspdsr.model import Address
-from rtspdsr.netlink import Netlink, refused
+from rtspdsr.network.links import LinkChange
+from rtspdsr.network.netlink import Netlink, refused
 
 BURST_S = (0.0, 1.0, 3.0)  # when to announce: a port that has just come up may swallow the first ones
 

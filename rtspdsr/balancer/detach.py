@@ -2,10 +2,10 @@
 
 import os
 
-from rtspdsr.announcer import Announcer
 from rtspdsr.config import Config
 from rtspdsr.dataplane.bpffs import Home
-from rtspdsr.neighbours import LinkChange, Neighbours
+from rtspdsr.network.announcer import Announcer
+from rtspdsr.network.neighbours import LinkChange, Neighbours
 
 
 async def detach(config: Config) -> bool:

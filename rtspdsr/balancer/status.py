@@ -6,10 +6,10 @@ Handed the parts of a daemon, it reads them and gives back JSON-able dicts; it c
 from collections import Counter
 from typing import Any
 
+from rtspdsr.balancer.fleet import Fleet
 from rtspdsr.core.session import Session
 from rtspdsr.core.tracker import Tracker
 from rtspdsr.dataplane.dataplane import Dataplane
-from rtspdsr.fleet import Fleet
 from rtspdsr.model import Service
 
 

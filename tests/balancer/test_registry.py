@@ -4,9 +4,9 @@ from ipaddress import ip_address
 
 import pytest
 
+from rtspdsr.balancer.registry import Registry
 from rtspdsr.config import Config
 from rtspdsr.errors import ConfigError
-from rtspdsr.registry import Registry
 
 
 def config(**services: dict[str, list[str]]) -> Config:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from rtspdsr.model import Address
-from rtspdsr.network import Hop, Link, NeighbourEntry, Nud
+from rtspdsr.network.values import Hop, Link, NeighbourEntry, Nud
 
 PROBE_S = 5.0
 PROBES_PER_S = 100  # a probe costs the loop 0.3 ms; with more backends the interval grows

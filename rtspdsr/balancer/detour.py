@@ -82,7 +82,7 @@ class Detour:
                 self._claimed(*layout.unpack_claim(record))
             else:
                 self._receive(layout.unpack_segment(record))
-        except Exception as error:  # a fault of ours must not stop the detour
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not stop the detour
             self._failed(error)
 
     def _segment(self, segment: Segment) -> None:
@@ -93,7 +93,7 @@ class Detour:
                 self.distrusted += 1
             else:
                 self._receive(segment)
-        except Exception as error:  # never a dropped packet for a fault of the tracker
+        except Exception as error:  # noqa: BLE001 - never a dropped packet for a fault of the tracker
             self._failed(error)
         finally:
             self._dataplane.forward(segment, checksum)

@@ -9,13 +9,13 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
 
-from rtspdsr.announcer import ARP_REQUEST, gratuitous_arp
 from rtspdsr.errors import DataplaneError
-from rtspdsr.links import LinkChange, Restored
-from rtspdsr.neighbours import Change, Neighbours
-from rtspdsr.netlink import Netlink
-from rtspdsr.resolver import PROBE_S, NeighbourChange
-from tests.wire import FAR_MAC, NEAR_MAC, Wire, wire
+from rtspdsr.network.announcer import ARP_REQUEST, gratuitous_arp
+from rtspdsr.network.links import LinkChange, Restored
+from rtspdsr.network.neighbours import Change, Neighbours
+from rtspdsr.network.netlink import Netlink
+from rtspdsr.network.resolver import PROBE_S, NeighbourChange
+from tests.network.wire import FAR_MAC, NEAR_MAC, Wire, wire
 
 pytestmark = pytest.mark.kernel
 

@@ -4,8 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from rtspdsr.network import Hop, Link, NeighbourEntry, Nud
-from rtspdsr.resolver import (
+from rtspdsr.network.resolver import (
     LOST_S,
     PROBE_S,
     SOLICIT_S,
@@ -15,6 +14,7 @@ from rtspdsr.resolver import (
     Resolver,
     Solicit,
 )
+from rtspdsr.network.values import Hop, Link, NeighbourEntry, Nud
 
 CAM = ip_address("192.0.2.7")
 CAM6 = ip_address("2001:db8::7")

@@ -5,15 +5,16 @@ it asks for new slot tables where the usable backends have changed. A backend th
 configuration takes no new clients, and keeps its number until the last pin to it is gone.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator
 
+from rtspdsr.balancer.registry import Registry
 from rtspdsr.config import Config
 from rtspdsr.core.events import BackendLost, BackendResolved, Event
 from rtspdsr.dataplane.dataplane import Dataplane, Route
 from rtspdsr.errors import RtspDsrError
 from rtspdsr.model import Address, Backend, BackendState, Service
-from rtspdsr.neighbours import NeighbourChange
-from rtspdsr.registry import Registry
+from rtspdsr.network.neighbours import NeighbourChange
 
 Request = Callable[[Service], None]
 
@@ -30,6 +31,7 @@ class Fleet:
         self._leaving: set[int] = set(dataplane.left.backends)
         self._names: dict[tuple[str, int], str] = {}
         self.services: tuple[Service, ...] = ()
+        self.settled = asyncio.Event()  #: each backend has been heard of, found or lost
 
     def configure(self, config: Config) -> None:
         """Serve what is configured, and no other VIP."""
@@ -61,13 +63,11 @@ class Fleet:
         """Every VIP that is served."""
         return {vip for service in self.services for vip in service.vips}
 
-    def settled(self) -> bool:
-        """Whether each backend has been heard of, found or lost."""
-        return self.addresses() <= self._heard.keys()
-
     def neighbour(self, change: NeighbourChange, now: float) -> list[Event]:
         """Follow what the neighbours say of one address."""
         self._heard[change.address] = change
+        if self.addresses() <= self._heard.keys():
+            self.settled.set()
         events: list[Event] = []
         for service, backend in self._all():
             if change.address not in backend.addresses:

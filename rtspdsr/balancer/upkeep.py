@@ -8,10 +8,10 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable
 
+from rtspdsr.balancer.journal import Journal
 from rtspdsr.core.events import Event
 from rtspdsr.core.tracker import Tracker
 from rtspdsr.dataplane.dataplane import Dataplane
-from rtspdsr.journal import Journal
 
 BEAT_S = 0.1
 DEADLINE_S = 0.3  # a daemon that has been silent for so long is taken for dead: XDP forwards unread

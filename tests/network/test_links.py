@@ -4,8 +4,8 @@ from ipaddress import IPv6Address, ip_address, ip_network
 
 import pytest
 
-from rtspdsr.links import ATTEMPTS, RETRY_S, LinkChange, Links, Memory, Restored, leads_to
-from rtspdsr.network import Link, LinkGone, StaticAddress, StaticRoute
+from rtspdsr.network.links import ATTEMPTS, RETRY_S, LinkChange, Links, Memory, Restored, leads_to
+from rtspdsr.network.values import Link, LinkGone, StaticAddress, StaticRoute
 
 MAC, OTHER_MAC = bytes.fromhex("02000000000a"), bytes.fromhex("02000000000b")
 UP = Link(ifindex=2, interface="eth0", mac=MAC, enabled=True, running=True)

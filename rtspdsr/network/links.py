@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rtspdsr.model import Address
-from rtspdsr.network import Link, LinkGone, StaticAddress, StaticRoute
+from rtspdsr.network.values import Link, LinkGone, StaticAddress, StaticRoute
 
 RETRY_S = 1.0  # between attempts to restore: an IPv6 address is no route's source before DAD is over
 ATTEMPTS = 10

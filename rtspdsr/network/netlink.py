@@ -22,7 +22,7 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from rtspdsr.errors import DataplaneError
 from rtspdsr.model import Address
-from rtspdsr.network import (
+from rtspdsr.network.values import (
     Hop,
     Link,
     LinkGone,

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import gc
 import json
-import os
 import secrets
 import signal
 import socket
@@ -19,9 +18,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from rtspdsr import status
 from rtspdsr.admin import Admin
-from rtspdsr.announcer import Announcer
+from rtspdsr.balancer import status
+from rtspdsr.balancer.detour import Detour
+from rtspdsr.balancer.fleet import Fleet
+from rtspdsr.balancer.journal import Journal
+from rtspdsr.balancer.registry import Registry
+from rtspdsr.balancer.slottables import SlotTables
+from rtspdsr.balancer.upkeep import Upkeep
 from rtspdsr.config import Config, diff, load
 from rtspdsr.core.events import (
     ClientPlaced,
@@ -46,18 +50,13 @@ from rtspdsr.core.events import (
 from rtspdsr.core.tracker import Tracker, TrackerLimits
 from rtspdsr.dataplane.bpffs import Home
 from rtspdsr.dataplane.dataplane import Dataplane, Sizes
-from rtspdsr.detour import Detour
 from rtspdsr.errors import ConfigError, MapFull, RtspDsrError
-from rtspdsr.fleet import Fleet
-from rtspdsr.journal import Journal
-from rtspdsr.links import LinkChange, Restored
-from rtspdsr.model import Address, BackendState, Segment, Service
-from rtspdsr.neighbours import Neighbours
-from rtspdsr.slottables import SlotTables
-from rtspdsr.registry import Registry
 from rtspdsr.logfile import Rotation
+from rtspdsr.model import Address, BackendState, Segment, Service
+from rtspdsr.network.announcer import Announcer
+from rtspdsr.network.links import LinkChange, Restored
+from rtspdsr.network.neighbours import Neighbours
 from rtspdsr.sessionlog import open_log
-from rtspdsr.upkeep import Upkeep
 
 RESOLVE_S = 2.0  # how long a first start waits for backends before packets are taken
 WATCH_S = 5.0  # between two looks at how full the maps are
@@ -77,8 +76,8 @@ class Balancer:
             dataplane.left.services,
             dataplane.left.backends,
         )
-        self._tables = SlotTables(dataplane, lambda service: self.fleet.usable(service), self._filled)
-        self.fleet = Fleet(dataplane, registry, self._tables.request)
+        self.fleet = Fleet(dataplane, registry, self._changed)
+        self._tables = SlotTables(dataplane, self.fleet.usable, self._filled)
         self.tracker = Tracker(limits(config), _names())
         self._log, self._file = open_log(
             config.log.file,
@@ -156,8 +155,8 @@ class Balancer:
         self._say(
             DaemonStopped(
                 at=_now(),
-                forwarding="stays in place: sessions go on, new ones go by client address, unlogged, until the "
-                "next start; `rtspdsr detach` ends it",
+                forwarding="stays in place: sessions go on, new ones go by client address, unlogged, "
+                "until the next start; `rtspdsr detach` ends it",
             )
         )
 
@@ -166,8 +165,7 @@ class Balancer:
         if not self._dataplane.adopted_maps:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(RESOLVE_S):
-                    while not self.fleet.settled():
-                        await asyncio.sleep(0.02)
+                    await self.fleet.settled.wait()
             await self._tables.settle()
         await self._attach()
         self._unheard(await self._announcer.watch(self.fleet.vips()))
@@ -238,6 +236,9 @@ class Balancer:
         if self._due("fault"):
             problem = "".join(traceback.format_exception(error))
             self._say(TrackerFault(at=_now(), problem=problem, faults=self._faults))
+
+    def _changed(self, service: Service) -> None:
+        self._tables.request(service)
 
     def _filled(self, service: Service, shares: dict[str, int]) -> None:
         self._say(TableFilled(at=_now(), service_id=service.service_id, shares=shares))
@@ -336,7 +337,11 @@ class Balancer:
 
     def _fills(self, name: str, entries: int, limit: int) -> None:
         if self._due(f"map {name}"):
-            self._say(MapFilling(at=_now(), map=name, entries=entries, limit=limit, refused=self._refused))
+            self._say(
+                MapFilling(
+                    at=_now(), map=name, entries=entries, entries_max=limit, entries_refused=self._refused
+                )
+            )
 
     def _due(self, what: str) -> bool:
         """Whether a thing that may repeat quickly is to be told now."""
@@ -374,7 +379,7 @@ def write_effective(config: Config) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(".new")
         draft.write_text(json.dumps(config.model_dump(mode="json"), indent=1) + "\n")
-        os.replace(draft, path)
+        draft.replace(path)
     except OSError as error:
         raise RtspDsrError(
             f"cannot write {path}: {error.strerror}; mend it, or set daemon.run_dir"

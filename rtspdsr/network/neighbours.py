@@ -13,10 +13,11 @@ from types import TracebackType
 from typing import Self
 
 from rtspdsr.errors import DataplaneError
-from rtspdsr.links import LinkChange, Links, Memory, Restored, leads_to
 from rtspdsr.model import Address
-from rtspdsr.netlink import Netlink
-from rtspdsr.network import (
+from rtspdsr.network.links import LinkChange, Links, Memory, Restored, leads_to
+from rtspdsr.network.netlink import Netlink
+from rtspdsr.network.resolver import UNMANAGED, VALID, Lookup, NeighbourChange, Order, Probe, Resolver
+from rtspdsr.network.values import (
     Link,
     LinkGone,
     Message,
@@ -26,7 +27,6 @@ from rtspdsr.network import (
     StaticAddress,
     StaticRoute,
 )
-from rtspdsr.resolver import UNMANAGED, VALID, Lookup, NeighbourChange, Order, Probe, Resolver
 
 __all__ = ["Change", "LinkChange", "NeighbourChange", "Neighbours", "Restored"]
 
