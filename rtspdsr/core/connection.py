@@ -47,6 +47,9 @@ MEDIA_BYTES = 1 << 20
 #: How far a segment may be from a SYN, bytes, to belong to the connection that it opened.
 _NEAR = 1 << 20
 
+#: How far behind the last segment a retransmission may begin, bytes.
+_AGAIN = 1 << 16
+
 #: After a FIN the other side's FIN is acknowledged, at most so much later, seconds. A client heard after that
 #: has closed one half only.
 _FAREWELL_S = 2.0
@@ -211,6 +214,7 @@ class Connection(Heard):
     def receive(self, segment: Segment, now: float, said: list[Event]) -> list[Request | InterleavedFrame]:
         """Take in a segment or a notice; give back what its client asks for."""
         self.hear(now)
+        known = self._known(segment)
         if segment.payload:
             self._next = (segment.sequence + len(segment.payload)) & 0xFFFFFFFF
         if self.stream is not None and self.parser is not None and not self.upstream:
@@ -218,7 +222,14 @@ class Connection(Heard):
             return self._read(self.stream.receive(segment, now), now, said)
         if segment.flags & _END:
             self._finish(now, said)
-        return self._read_upstream(segment.payload, said, now)
+        return self._read_upstream(segment.payload[known:], said, now)
+
+    def _known(self, segment: Segment) -> int:
+        """How many of a segment's first bytes were in the one before: it is sent again, perhaps with more."""
+        if self._next is None:
+            return 0
+        behind = (self._next - segment.sequence) & 0xFFFFFFFF
+        return behind if behind <= _AGAIN else 0
 
     def expire(self, now: float, said: list[Event]) -> list[Request | InterleavedFrame]:
         """Let holes that are too old become gaps; give back what lies behind them."""

@@ -20,7 +20,7 @@ from rtspdsr.core.events import (
 )
 from rtspdsr.core.request import InterleavedFrame, Request
 from rtspdsr.core.rtcp import first_report
-from rtspdsr.core.session import Method, Session, State, Track
+from rtspdsr.core.session import Method, Session, State, Track, is_within
 from rtspdsr.core.sessions import Books, Sessions
 from rtspdsr.core.transport import TransportSpec, parse_transport
 from rtspdsr.model import Address
@@ -52,7 +52,7 @@ class _Offer:
         )
 
     def repeats(self, track: Track) -> bool:
-        """Whether a SETUP that names no session asks again for this track, which was refused.
+        """Whether this asks for the same again, or for another transport after a refusal.
 
         A second session on the same track has ports or channels of its own.
         """
@@ -191,16 +191,28 @@ class Dialog:
         if request.session is not None:
             return self._session_of(connection, request, url)
         for session in connection.sessions:
-            track = session.track(url)
-            if session.server_session is None and track is not None and (authorized or offer.repeats(track)):
+            if session.server_session is None and self._goes_on(connection, session, url, offer, authorized):
                 return session
         return None
+
+    @staticmethod
+    def _goes_on(connection: Connection, session: Session, url: str, offer: _Offer, authorized: bool) -> bool:
+        """Whether a SETUP that names no session goes on where the last one was refused.
+
+        It asks for the same track again, in another way, or for another track of what was described: had the
+        first been granted, the client would name the session that it was given.
+        """
+        track = session.track(url)
+        if track is not None:
+            return authorized or offer.repeats(track)
+        described = connection.described_url
+        return described is not None and session.url == described and is_within(url, described)
 
     def _begin(
         self, connection: Connection, request: Request, url: str, now: float, said: list[Event]
     ) -> tuple[Session, Event]:
         described = connection.described_url
-        shown = described if described is not None and url.startswith(described.rstrip("/")) else url
+        shown = described if described is not None and is_within(url, described) else url
         session = self._sessions.begin(connection, shown, State.INIT, now, said)
         if request.session is None:
             opened = SessionOpened(at=now, url=shown, user_agent=session.user_agent, **session.where())

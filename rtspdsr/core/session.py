@@ -249,13 +249,12 @@ class Session(Heard):
 
     def covers(self, url: str) -> bool:
         """Whether a URL names one of its tracks, or all of them."""
-        prefix = url.rstrip("/")
-        return any(track.url.startswith(prefix) for track in self.tracks)
+        return any(is_within(track.url, url) for track in self.tracks)
 
     def is_beside(self, url: str) -> bool:
         """Whether a URL names a track next to one of its own."""
-        parent = url.rpartition("/")[0]
-        return any(track.url.rpartition("/")[0] == parent for track in self.tracks)
+        parent = _place(url).rpartition("/")[0]
+        return any(_place(track.url).rpartition("/")[0] == parent for track in self.tracks)
 
     def has_channel(self, channel: int) -> bool:
         """Whether frames on an interleaved channel are its own, as far as the client's half tells."""
@@ -341,3 +340,17 @@ class Session(Heard):
 
 def _since(begin: float | None, end: float | None) -> float | None:
     return None if begin is None or end is None else end - begin
+
+
+def is_within(url: str, presentation: str) -> bool:
+    """Whether a control URL belongs to a presentation. A query may stand behind either of them."""
+    part, whole = _place(url), _place(presentation)
+    if part.startswith(whole):
+        return True
+    path, _, query = whole.partition("?")
+    return bool(query) and part.startswith(path.rstrip("/")) and part.endswith(f"?{query}")
+
+
+def _place(url: str) -> str:
+    """A URL without its host, which servers spell as they like."""
+    return url.partition("://")[2].partition("/")[2].rstrip("/")
