@@ -24,7 +24,7 @@ from rtspdsr.errors import AdminError, LabError
 from rtspdsr.lab import network, player, server
 from rtspdsr.lab.capture import Capture, Delivery, Packet, delivery
 from rtspdsr.lab.daemon import Daemon, XdpMode
-from rtspdsr.lab.process import Process, Processes, stop_all
+from rtspdsr.lab.process import Process, Processes
 from rtspdsr.lab.topology import VIP4, VIP6, Node, Role, Topology, topology
 from rtspdsr.model import Address
 
@@ -215,7 +215,7 @@ def _remove(name: str) -> bool:
         return False
     _settings_file(name).unlink(missing_ok=True)
     processes = Processes(state)
-    stop_all(processes.known())
+    processes.end()
     Daemon(topology(name), processes, state).remove()
     network.remove(name)
     shutil.rmtree(state, ignore_errors=True)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -128,6 +129,18 @@ class Processes:
         if not self._records.exists():
             return []
         return [self[record.name] for record in sorted(self._records.iterdir()) if not record.suffix]
+
+    def end(self) -> None:
+        """End all, those too that are only just starting, and let none start any more.
+
+        Without the directory a process cannot write its file, and then does not become its command.
+        """
+        while self._records.exists():
+            stop_all(self.known())
+            for part in self._records.glob("*.part"):
+                part.unlink(missing_ok=True)
+            with suppress(OSError):  # not empty: one has written its file meanwhile
+                self._records.rmdir()
 
 
 def stop_all(processes: Iterable[Process]) -> None:

@@ -3,14 +3,16 @@
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from rtspdsr.errors import LabError
+from rtspdsr.lab import process
 from rtspdsr.lab.lab import Lab
-from rtspdsr.lab.process import Processes, stop_all, wait_until
+from rtspdsr.lab.process import Processes, wait_until
 
 
 @pytest.fixture
@@ -18,7 +20,7 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
     """Records in a directory of the test's own."""
     made = Processes(tmp_path)
     yield made
-    stop_all(made.known())
+    made.end()
 
 
 @pytest.fixture
@@ -99,3 +101,17 @@ def test_a_command_that_fails_tells_its_last_words(processes: Processes, namespa
     processes.run("succeed", namespace, ["true"])
     with pytest.raises(LabError, match=r"cannot repair: exit 3, no such part \(all of it: .*repair.log\)"):
         processes.run("repair", namespace, ["sh", "-c", "echo no such part >&2; exit 3"])
+
+
+def test_one_that_starts_while_all_are_ended_never_runs(
+    processes: Processes, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The shell is held up between its start and its file, as on a busy machine.
+    monkeypatch.setattr("rtspdsr.lab.process._REMEMBER", f"sleep 0.5; {process._REMEMBER}")
+    monkeypatch.setattr("rtspdsr.lab.process.START_WAIT_S", 0.1)
+    ran = tmp_path / "ran"
+    with pytest.raises(LabError, match="waited for late to be started"):
+        processes.start("late", namespace, ["touch", str(ran)])
+    processes.end()
+    time.sleep(1.0)
+    assert not ran.exists()
