@@ -106,6 +106,7 @@ class Session(Heard):
     pins:           its UDP pins
     fading:         those of them that it gave up, and when they go
     connection:     its control connection, None while it has none
+    proven:         its client has acknowledged what its backend sent, so it is no forgery
     syn_at:         when the connection that it began on was opened; None if that was not seen
     before:         the state that TEARDOWN ended
     closes_at:      end of the linger after TEARDOWN
@@ -127,6 +128,7 @@ class Session(Heard):
         "pins",
         "placement",
         "played_at",
+        "proven",
         "quality",
         "server_session",
         "service_id",
@@ -170,6 +172,7 @@ class Session(Heard):
         self.pins: list[HeldPin] = []
         self.fading: tuple[tuple[float, HeldPin], ...] = ()
         self.connection: Connection | None = None
+        self.proven = True
         self.closes_at: float | None = None
         self.asked_at: float | None = None
         self.client_packets = self.client_bytes = 0
@@ -282,7 +285,7 @@ class Session(Heard):
         self.client_packets += packets
         self.client_bytes += size
         self.hear(reading.heard_at)
-        if reading.report is not None and reading.reported_at > self.opened_at:
+        if reading.report is not None and reading.reported_at >= self.opened_at:
             self.quality.report(held.flow.client_port, reading.report, reading.reported_at)
 
     def read_control(self, grown: tuple[int, int, int], answers: int, heard_at: float) -> None:

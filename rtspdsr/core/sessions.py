@@ -125,6 +125,7 @@ class Sessions(Mapping[str, Session]):
             syn_at=connection.opened_at,
             state=state,
         )
+        session.proven = not connection.provisional
         self.enter(session, now, said)
         self.attach(session, connection)
         return session
@@ -163,15 +164,14 @@ class Sessions(Mapping[str, Session]):
     ) -> tuple[list[PinContested], str | None]:
         """Pin UDP ports of its client; tell whom they are taken from, and the limit that was reached."""
         pins, taken, limit = self._books.pins, dict[str, list[int]](), None
-        provisional = session.connection is not None and session.connection.provisional
         for port in ports:
             flow = FlowKey(session.service_id, Proto.UDP, session.client, port)
             known = pins.get(flow)
-            if known is None and (limit := pins.exhausted(provisional)):
+            if known is None and (limit := pins.exhausted(not session.proven)):
                 break
             if known is not None and (other := _deprived(known, session)) is not None:
                 taken.setdefault(other.name, []).append(port)
-            held = pins.hold(flow, session, provisional, now, said)
+            held = pins.hold(flow, session, not session.proven, now, said)
             if held not in session.pins:
                 session.pins.append(held)
             if session.fading:
@@ -184,6 +184,7 @@ class Sessions(Mapping[str, Session]):
 
     def confirm(self, session: Session, now: float, said: list[Event]) -> None:
         """Its client is proven alive: its pins are provisional no more; those that found no room are made."""
+        session.proven = True
         for held in session.pins:
             self._books.pins.confirm(held, now, said)
         pinned = {held.flow.client_port for held in session.pins}

@@ -136,7 +136,7 @@ class Tracker:
         self._follow(connection, connection.expire(now, said), now, said)
         limits = self._books.limits
         if connection.provisional and now >= connection.made_at + limits.provisional_s:
-            for session in list(connection.sessions):
+            for session in [one for one in connection.sessions if not one.proven]:
                 said += self._sessions.close(session, CloseReason.EXPIRED, now)
             self._connections.end(connection, now, said)
             return
