@@ -8,7 +8,6 @@ goes on forwarding with the maps as they stand.
 import asyncio
 import contextlib
 import gc
-import json
 import secrets
 import signal
 import socket
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from rtspdsr.admin import Admin
-from rtspdsr.balancer import status
+from rtspdsr.balancer import settings, status
 from rtspdsr.balancer.detour import Detour
 from rtspdsr.balancer.fleet import Fleet
 from rtspdsr.balancer.journal import Journal
@@ -47,11 +46,10 @@ from rtspdsr.core.events import (
     VipClaimed,
     VipUnheard,
 )
-from rtspdsr.core.tracker import Tracker, TrackerLimits
+from rtspdsr.core.tracker import Tracker
 from rtspdsr.dataplane.bpffs import Home
-from rtspdsr.dataplane.dataplane import Dataplane, Sizes
+from rtspdsr.dataplane.dataplane import Dataplane
 from rtspdsr.errors import ConfigError, MapFull, RtspDsrError
-from rtspdsr.logfile import Rotation
 from rtspdsr.model import Address, BackendState, Segment, Service
 from rtspdsr.network.announcer import Announcer
 from rtspdsr.network.links import LinkChange, Restored
@@ -78,10 +76,10 @@ class Balancer:
         )
         self.fleet = Fleet(dataplane, registry, self._changed)
         self._tables = SlotTables(dataplane, self.fleet.usable, self._filled)
-        self.tracker = Tracker(limits(config), _names())
+        self.tracker = Tracker(settings.limits(config), _names())
         self._log, self._file = open_log(
             config.log.file,
-            rotation=rotation(config),
+            rotation=settings.rotation(config),
             queue_max=config.log.queue_max,
             names=self.fleet,
         )
@@ -98,18 +96,8 @@ class Balancer:
     async def open(cls, path: Path) -> Self:
         """Read the configuration and load the forwarding core. Raises RtspDsrError."""
         config = await asyncio.to_thread(load, path)
-        section = config.dataplane
-        sizes = Sizes(
-            pins=section.pins_max,
-            flows=section.flows_max,
-            clients=section.clients_max,
-            newcomers=section.newcomers_max,
-            services=section.services_max,
-            backends=section.backends_max,
-            segments_bytes=section.segments_ring_mib << 20,
-        )
-        home = Home(section.bpffs, section.interfaces)
-        dataplane = await asyncio.to_thread(Dataplane.load, home, sizes)
+        home = Home(config.dataplane.bpffs, config.dataplane.interfaces)
+        dataplane = await asyncio.to_thread(Dataplane.load, home, settings.sizes(config))
         return cls(config, path, dataplane, Journal(config.daemon.state_dir))
 
     # --- life
@@ -188,7 +176,7 @@ class Balancer:
     def _configure(self) -> None:
         self.fleet.configure(self._config)
         self._neighbours.watch(self.fleet.addresses(), self.fleet.vips())
-        write_effective(self._config)
+        settings.write_effective(self._config)
 
     # --- what happens
 
@@ -298,8 +286,8 @@ class Balancer:
         except ConfigError as error:
             self._say(ConfigRefused(at=_now(), mistakes=error.mistakes or (str(error),)))
             return
-        self.tracker.limits = limits(self._config)
-        self._file.rotation = rotation(self._config)
+        self.tracker.limits = settings.limits(self._config)
+        self._file.rotation = settings.rotation(self._config)
         self._unheard(await self._announcer.watch(self.fleet.vips()))
         self._say(ConfigReloaded(at=_now(), changes=tuple(changes)))
 
@@ -350,40 +338,6 @@ class Balancer:
             return False
         self._told[what] = now
         return True
-
-
-def limits(config: Config) -> TrackerLimits:
-    """The tracker's limits from the configuration."""
-    section = config.tracker
-    return TrackerLimits(
-        idle_s=section.idle_s,
-        linger_s=section.linger_s,
-        provisional_s=section.provisional_s,
-        provisional_max=section.provisional_max,
-        connections_max=section.connections_max,
-        buffer_bytes=section.buffer_mib << 20,
-        header_bytes=section.header_kib << 10,
-        stall_s=section.stall_s,
-    )
-
-
-def rotation(config: Config) -> Rotation:
-    """When the session log's file is rotated."""
-    return Rotation(config.log.rotate_mib << 20, config.log.rotate_keep)
-
-
-def write_effective(config: Config) -> None:
-    """Write the configuration in force where ``rtspdsr check --diff`` looks. Raises RtspDsrError."""
-    path = config.daemon.run_dir / "config.json"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".new")
-        draft.write_text(json.dumps(config.model_dump(mode="json"), indent=1) + "\n")
-        draft.replace(path)
-    except OSError as error:
-        raise RtspDsrError(
-            f"cannot write {path}: {error.strerror}; mend it, or set daemon.run_dir"
-        ) from error
 
 
 def _names() -> Iterator[str]:
