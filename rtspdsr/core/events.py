@@ -141,7 +141,9 @@ class RequestInferred(ConnectionEvent):
 class TrackerFull(ConnectionEvent):
     """A limit of the tracker was reached: the connection is forwarded, and not read.
 
-    limit: the configuration key of that limit
+    At ``pins_max`` or ``provisional_max`` it may be read; what is not pinned goes by client address.
+
+    limit: the configuration key of that limit, or the name of a fixed one
     """
 
     limit: str
@@ -222,7 +224,7 @@ class SessionResumed(SessionEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionAdopted(SessionEvent):
-    """Taken over from an earlier daemon by a restarted one."""
+    """Taken over: from an earlier daemon by a restarted one, or from its client, who began it unheard."""
 
     url: str
 
@@ -267,7 +269,7 @@ class SessionSummary(SessionEvent):
     transports:          of its tracks, in the order of SETUP, e.g. ("udp", "udp")
     opened_at:           first SETUP
     played_at:           first PLAY or RECORD
-    closed_at:           when it was closed
+    closed_at:           when its client ended it by TEARDOWN or FIN, else when it was given up
     setup_s:             from the connection's SYN to the first PLAY or RECORD
     first_delivery_s:    from the SYN to the first sign of delivery (ACK progress after PLAY, or a receiver
                          report); an upper bound, as fine as the statistics are read

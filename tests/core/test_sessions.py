@@ -1,0 +1,172 @@
+"""Sessions: found by what their client says, whatever connection it says it on, and by nobody else."""
+
+from ipaddress import ip_address
+
+from rtspdsr.core.events import (
+    PinContested,
+    SessionAdopted,
+    SessionClosed,
+    SessionPlaying,
+)
+from rtspdsr.core.session import State
+from tests.core.builders import (
+    URL,
+    Control,
+    World,
+    of,
+    only,
+    play_tcp,
+    play_udp,
+    transport,
+    udp,
+)
+
+OTHER = "rtsp://192.0.2.1/other"
+
+
+def sessions(world: World) -> list[str | None]:
+    """The server's ids of all sessions, in the order of their first SETUP."""
+    return [one.server_session for one in world.tracker.sessions.values()]
+
+
+def test_two_sessions_on_one_port_the_later_has_it() -> None:
+    world, first, second = World(), Control(port=40000), Control(port=40001, backend_id=2)
+    world.feed(*play_udp(first, session="abc"))
+    said = world.feed(*play_udp(second, session="xyz"))
+    contested = only(PinContested, said)
+    assert (contested.client_ports, contested.session, contested.other) == ((5000, 5001), "s2", "s1")
+    assert world.pins[udp(5000)].pin.backend_id == 2
+    world.feed(second.ask("TEARDOWN", Session="xyz"))
+    world.wait(11)
+    assert world.pins[udp(5000)].pin.backend_id == 1  # and the earlier has it back
+    assert set(sessions(world)) == {"abc"}
+
+
+def test_a_port_that_was_given_up_is_not_contested() -> None:
+    world, control = World(), Control()
+    world.feed(*play_udp(control), control.ask("TEARDOWN", Session="abc"))
+    said = world.feed(*play_udp(control, session="xyz"))
+    assert not of(PinContested, said)
+    world.wait(30)
+    assert set(world.pins) == {control.flow, udp(5000), udp(5001)}
+
+
+def test_one_session_may_announce_a_port_twice() -> None:
+    world, control = World(), Control()
+    said = world.feed(
+        control.ask("SETUP", f"{URL}/track1", Transport=transport(5000, 5001)),
+        control.ask("SETUP", f"{URL}/track2", Transport=transport(5000, 5001), Session="abc"),
+        control.ask("TEARDOWN", f"{URL}/track2", Session="abc"),
+    )
+    assert not of(PinContested, said)
+    world.wait(15)
+    assert set(world.pins) == {control.flow, udp(5000), udp(5001)}
+
+
+def test_the_id_is_learned_from_the_next_request() -> None:
+    world, control = World(), Control()
+    world.feed(
+        control.ask("SETUP", f"{URL}/track1", Transport=transport(5000)),
+        control.ask("SETUP", f"{URL}/track2", Transport=transport(5002), Session="abc;timeout=60"),
+        control.ask("PLAY", Session="abc"),
+    )
+    assert sessions(world) == ["abc"]
+    assert len(world.tracker.sessions["s1"].tracks) == 2
+
+
+def test_two_sessions_on_one_connection_are_told_apart_by_url() -> None:
+    world, control = World(), Control()
+    world.feed(
+        control.ask("SETUP", f"{URL}/track1", Transport=transport(5000)),
+        control.ask("SETUP", f"{OTHER}/track1", Transport=transport(6000)),
+        control.ask("PLAY", OTHER, Session="second"),
+        control.ask("PLAY", URL, Session="first"),
+        control.ask("TEARDOWN", OTHER, Session="second"),
+    )
+    assert sessions(world) == ["first", "second"]
+    world.wait(11)
+    assert sessions(world) == ["first"]
+    assert set(world.pins) == {control.flow, udp(5000), udp(5001)}
+
+
+def test_two_sessions_on_one_track_are_named_in_their_order() -> None:
+    world, control = World(), Control()
+    world.feed(
+        control.ask("SETUP", f"{URL}/track1", Transport=transport(5000)),
+        control.ask("SETUP", f"{URL}/track1", Transport=transport(6000)),
+        control.ask("PLAY", URL, Session="first"),
+        control.ask("PLAY", URL, Session="second"),
+    )
+    assert sessions(world) == ["first", "second"]
+
+
+def test_a_session_goes_on_with_a_new_connection() -> None:
+    world, first, second = World(), Control(port=40000), Control(port=40001)
+    world.feed(*play_udp(first), first.fin())
+    world.wait(20)
+    world.feed(second.ask("PAUSE", Session="abc"))
+    one = world.tracker.sessions["s1"]
+    assert (one.state, one.client_port, len(world.tracker.sessions)) == (State.READY, 40001, 1)
+    world.hear(second.flow, delivered=90)
+    for _ in range(5):
+        world.hear(second.flow)
+        world.wait(50)
+    assert set(sessions(world)) == {"abc"}
+    assert second.flow in world.pins
+
+
+def test_a_connection_that_proves_nothing_ends_no_session_that_was_proven() -> None:
+    world, owner, forged = World(), Control(port=40000), Control(port=40001)
+    world.feed(*play_udp(owner))
+    world.feed(forged.ask("SETUP", f"{URL}/track2", Transport=transport(7000), Session="abc"))
+    for _ in range(5):
+        world.hear(udp(5001))
+        world.wait(5)
+    assert sessions(world) == ["abc"]
+    assert forged.flow not in world.pins
+    assert {udp(5000), udp(5001)} <= set(world.pins)
+
+
+def test_a_session_whose_id_was_never_used_goes_on_with_a_new_connection() -> None:
+    world, first, second = World(), Control(port=40000), Control(port=40001)
+    world.feed(first.ask("SETUP", f"{URL}/track1", Transport=transport(5000)), first.fin())
+    world.wait(11)
+    assert only(SessionPlaying, world.feed(second.ask("PLAY", Session="abc"))).session == "s1"
+
+
+def test_interleaved_media_holds_its_session_to_its_connection() -> None:
+    world, first, second = World(), Control(port=40000), Control(port=40001)
+    world.feed(*play_tcp(first))
+    world.feed(second.ask("GET_PARAMETER", Session="abc"), second.ask("OPTIONS"), second.fin())
+    world.hear(first.flow, delivered=50_000)
+    assert not of(SessionClosed, world.wait(15))
+    assert world.tracker.sessions["s1"].client_port == 40000
+
+
+def test_another_client_that_names_a_session_changes_nothing_of_it() -> None:
+    world, owner = World(), Control()
+    world.feed(*play_udp(owner))
+    thief = Control(client=ip_address("198.51.100.66"), backend_id=1)
+    said = world.feed(
+        thief.ask("TEARDOWN", Session="abc"),
+        thief.ask("PAUSE", Session="abc"),
+        thief.ask("SETUP", f"{URL}/track1", Transport=transport(7000), Session="abc"),
+    )
+    one = world.tracker.sessions["s1"]
+    assert (one.state, one.client, one.client_port) == (State.PLAYING, owner.client, owner.port)
+    assert {event.session for event in of(SessionAdopted, said)} == {"s2"}
+    assert udp(7000) not in world.pins
+    world.feed(thief.ask("TEARDOWN", Session="abc"))
+    world.wait(30)
+    assert set(world.tracker.sessions) == {"s1"}
+    assert {udp(5000), udp(5001), owner.flow} <= set(world.pins)
+
+
+def test_the_same_id_at_another_backend_is_another_session() -> None:
+    world, first, second = World(), Control(port=40000), Control(port=40001, backend_id=2)
+    world.feed(*play_udp(first, port=5000), *play_udp(second, port=6000))
+    assert sessions(world) == ["abc", "abc"]
+    world.feed(second.ask("TEARDOWN", Session="abc"))
+    world.wait(11)
+    assert set(world.tracker.sessions) == {"s1"}
+    assert world.placed == {first.client: 1}
