@@ -54,6 +54,8 @@ class Fleet:
         for service, backend in former.values():
             self._leaving.add(backend.backend_id)
             self._set(service, backend)
+        for backend_id in self._leaving & self._dataplane.left.backends.keys():
+            self._take_no_clients(backend_id)
 
     def addresses(self) -> set[Address]:
         """The real addresses of every backend, to be watched."""
@@ -129,6 +131,12 @@ class Fleet:
             route,
             up=route.mac is not None and backend.backend_id not in self._leaving,
         )
+
+    def _take_no_clients(self, backend_id: int) -> None:
+        """An earlier daemon's backend that is configured no longer: its sessions go on, no new ones come."""
+        service_id, addresses = self._dataplane.left.backends[backend_id]
+        if route := self._dataplane.route(backend_id):
+            self._dataplane.set_backend(service_id, backend_id, addresses, route, up=False)
 
     def _route(self, backend: Backend) -> Route:
         """By the first address that is resolved; before any is heard of, as an earlier daemon left it."""

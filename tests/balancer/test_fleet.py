@@ -1,0 +1,207 @@
+"""Backends that come, go and move, as the forwarding core and the log see it; on real maps."""
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+import pytest
+
+from rtspdsr.balancer.fleet import Fleet
+from rtspdsr.balancer.registry import Registry
+from rtspdsr.config import Config
+from rtspdsr.core.events import BackendLost, BackendResolved
+from rtspdsr.dataplane import layout
+from rtspdsr.dataplane.dataplane import Dataplane, Sizes
+from rtspdsr.dataplane.layout import BackendFlag
+from rtspdsr.model import BackendState, FlowKey, Pin, Proto
+from rtspdsr.network.neighbours import NeighbourChange
+from tests.dataplane.conftest import Wire
+
+SIZES = Sizes(pins=100, flows=64, clients=10, newcomers=64, services=2, backends=4, segments_bytes=1 << 16)
+VIP = "192.0.2.1"
+
+
+def config(*addresses: str, vips: tuple[str, ...] = (VIP,)) -> Config:
+    """One service with a backend at each address, named after its last number."""
+    backends = [{"name": f"cam-{one.rsplit('.')[-1]}", "addresses": [one]} for one in addresses]
+    return Config.model_validate(
+        {
+            "dataplane": {"interfaces": ["eth0"]},
+            "service": [{"name": "cams", "vips": list(vips), "backend": backends}],
+        }
+    )
+
+
+def heard(address: str, mac: bytes | None, problem: str = "") -> NeighbourChange:
+    """What the neighbours say of an address."""
+    return NeighbourChange(
+        address=ip_address(address),
+        mac=mac,
+        ifindex=2,
+        interface="eth0",
+        source_mac=b"\x02\0\0\0\0\x01",
+        problem=problem,
+    )
+
+
+def mac(number: int) -> bytes:
+    return bytes([2, 0, 0, 0, 0, number])
+
+
+class Stand:
+    """A fleet over real maps, and the services whose tables it asked for."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.requested: list[str] = []
+        self.dataplane = Dataplane.load(wire.home, SIZES)
+        left = self.dataplane.left
+        registry = Registry(SIZES.services, SIZES.backends, left.services, left.backends)
+        self.fleet = Fleet(self.dataplane, registry, lambda service: self.requested.append(service.name))
+
+    def flags(self, backend_id: int) -> int:
+        """What XDP reads of a backend."""
+        entry = self.dataplane._maps["backends"].lookup(layout.index(backend_id)) or b""
+        return int(layout.BACKEND.named(entry)["flags"])
+
+    def vips(self) -> set[str]:
+        """What XDP serves."""
+        return {str(layout.address(key)) for key, _ in self.dataplane._maps["services"].entries()}
+
+
+@pytest.fixture
+def stand(wire: Wire) -> Iterator[Stand]:
+    made = Stand(wire)
+    yield made
+    made.dataplane.close()
+
+
+def usable(stand: Stand) -> list[str]:
+    return [one.name for one in stand.fleet.usable(stand.fleet.services[0])]
+
+
+def test_a_backend_takes_clients_once_it_is_resolved(stand: Stand) -> None:
+    stand.fleet.configure(config("192.0.2.11", "192.0.2.12"))
+    assert usable(stand) == []
+    stand.requested.clear()
+    (event,) = stand.fleet.neighbour(heard("192.0.2.11", mac(11)), 5.0)
+    assert event == BackendResolved(
+        at=5.0, service_id=0, backend_id=1, mac="02:00:00:00:00:0b", interface="eth0"
+    )
+    assert usable(stand) == ["cam-11"]
+    assert stand.flags(1) == BackendFlag.RESOLVED | BackendFlag.UP
+    assert stand.flags(2) == 0
+    assert stand.requested == ["cams"]
+
+
+def test_the_fleet_is_settled_when_every_backend_was_heard_of(stand: Stand) -> None:
+    stand.fleet.configure(config("192.0.2.11", "192.0.2.12"))
+    stand.fleet.neighbour(heard("192.0.2.11", mac(11)), 1.0)
+    assert not stand.fleet.settled.is_set()
+    stand.fleet.neighbour(heard("192.0.2.12", None, "no ARP answer"), 2.0)
+    assert stand.fleet.settled.is_set()
+
+
+def test_a_lost_backend_takes_no_clients_and_the_log_says_why(stand: Stand) -> None:
+    stand.fleet.configure(config("192.0.2.11"))
+    stand.fleet.neighbour(heard("192.0.2.11", mac(11)), 1.0)
+    (event,) = stand.fleet.neighbour(heard("192.0.2.11", None, "no ARP answer"), 9.0)
+    assert event == BackendLost(at=9.0, service_id=0, backend_id=1, problem="no ARP answer")
+    assert usable(stand) == []
+    assert stand.flags(1) == 0
+
+
+def test_a_changed_mac_is_followed(stand: Stand) -> None:
+    stand.fleet.configure(config("192.0.2.11"))
+    stand.fleet.neighbour(heard("192.0.2.11", mac(11)), 1.0)
+    (event,) = stand.fleet.neighbour(heard("192.0.2.11", mac(99)), 2.0)
+    assert isinstance(event, BackendResolved)
+    route = stand.dataplane.route(1)
+    assert route is not None
+    assert route.mac == mac(99)
+    macs = {key[:6] for key, _ in stand.dataplane._maps["backend_macs"].entries()}
+    assert macs == {mac(99)}
+
+
+def test_the_same_news_twice_is_told_once(stand: Stand) -> None:
+    stand.fleet.configure(config("192.0.2.11"))
+    stand.fleet.neighbour(heard("192.0.2.11", mac(11)), 1.0)
+    stand.requested.clear()
+    assert stand.fleet.neighbour(heard("192.0.2.11", mac(11)), 2.0) == []
+    assert stand.requested == []
+
+
+def test_a_backend_out_of_the_configuration_keeps_its_sessions_until_the_last_pin_is_gone(
+    stand: Stand,
+) -> None:
+    stand.fleet.configure(config("192.0.2.11", "192.0.2.12"))
+    for number in (11, 12):
+        stand.fleet.neighbour(heard(f"192.0.2.{number}", mac(number)), 1.0)
+    flow = FlowKey(0, Proto.UDP, ip_address("198.51.100.7"), 5000)
+    stand.dataplane.pin(Pin(flow=flow, backend_id=2))
+    stand.fleet.configure(config("192.0.2.11"))
+    assert stand.flags(2) == BackendFlag.RESOLVED
+    stand.fleet.retire(stand.dataplane.pinned_backends())
+    assert stand.flags(2) == BackendFlag.RESOLVED
+    stand.dataplane.unpin(flow)
+    stand.fleet.retire(stand.dataplane.pinned_backends())
+    assert stand.flags(2) == 0
+    assert not stand.fleet.leaving
+
+
+def test_a_backend_that_comes_back_before_it_is_retired_is_up_again(stand: Stand) -> None:
+    stand.fleet.configure(config("192.0.2.11", "192.0.2.12"))
+    stand.fleet.neighbour(heard("192.0.2.12", mac(12)), 1.0)
+    stand.fleet.configure(config("192.0.2.11"))
+    stand.fleet.configure(config("192.0.2.11", "192.0.2.12"))
+    assert stand.flags(2) == BackendFlag.RESOLVED | BackendFlag.UP
+    assert usable(stand) == ["cam-12"]
+
+
+def test_only_configured_vips_are_served(stand: Stand) -> None:
+    stand.fleet.configure(config("192.0.2.11", vips=(VIP, "2001:db8::1")))
+    assert stand.vips() == {VIP, "2001:db8::1"}
+    stand.fleet.configure(config("192.0.2.11", vips=("192.0.2.2",)))
+    assert stand.vips() == {"192.0.2.2"}
+
+
+def test_a_restart_serves_at_once_what_an_earlier_daemon_had_resolved(wire: Wire) -> None:
+    first = Stand(wire)
+    first.fleet.configure(config("192.0.2.11"))
+    first.fleet.neighbour(heard("192.0.2.11", mac(11)), 1.0)
+    first.dataplane.attach("generic")
+    first.dataplane.close()
+    second = Stand(wire)
+    second.fleet.configure(config("192.0.2.11"))
+    assert usable(second) == ["cam-11"]
+    assert second.flags(1) == BackendFlag.RESOLVED | BackendFlag.UP
+    second.dataplane.close()
+
+
+def test_a_restart_without_a_vip_takes_it_out_of_service(wire: Wire) -> None:
+    first = Stand(wire)
+    first.fleet.configure(config("192.0.2.11", vips=(VIP, "2001:db8::1")))
+    first.dataplane.attach("generic")
+    first.dataplane.close()
+    second = Stand(wire)
+    second.fleet.configure(config("192.0.2.11"))
+    assert second.vips() == {VIP}
+    second.dataplane.close()
+
+
+def test_a_restart_without_a_backend_sends_it_no_new_clients(wire: Wire) -> None:
+    first = Stand(wire)
+    first.fleet.configure(config("192.0.2.11", "192.0.2.12"))
+    first.fleet.neighbour(heard("192.0.2.12", mac(12)), 1.0)
+    first.dataplane.attach("generic")
+    first.dataplane.close()
+    second = Stand(wire)
+    second.fleet.configure(config("192.0.2.11"))
+    assert second.flags(2) == BackendFlag.RESOLVED
+    second.dataplane.close()
+
+
+def test_a_backend_is_known_by_name_and_state(stand: Stand) -> None:
+    stand.fleet.configure(config("192.0.2.11"))
+    service, backend = stand.fleet.find("cams", "cam-11")
+    assert stand.fleet.state(backend) is BackendState.UNRESOLVED
+    assert (stand.fleet.service(service.service_id), stand.fleet.backend(1)) == ("cams", "cam-11")
+    assert stand.fleet.backend(4) is None
