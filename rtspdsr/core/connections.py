@@ -17,13 +17,18 @@ TELL_EVERY_S = 1.0
 
 
 class Connections:
-    """The connections that are followed, and the lone pins of those that are not."""
+    """The connections that are followed.
+
+    lone:     pins of those that are not, in the order in which they became known
+    buffered: bytes of memory that all of them hold
+    """
 
     def __init__(self, books: Books, sessions: Sessions) -> None:
         self._books = books
         self._sessions = sessions
         self._by_flow: dict[FlowKey, Connection] = {}
         self._told: dict[str, float] = {}
+        self.lone: dict[LonePin, None] = {}
         self.buffered = 0
 
     def __len__(self) -> int:
@@ -73,7 +78,7 @@ class Connections:
         """Hold a flow to its backend without following it."""
         lone = LonePin(segment.backend_id, now)
         lone.held = self._books.pins.hold(segment.flow, lone, True, now, said, PinFlag.UNREAD)
-        self._books.readings.put(lone, now, soon=True)
+        self.enter_lone(lone, now)
 
     def _tell_full(self, segment: Segment, limit: str, now: float, said: list[Event]) -> None:
         """Nothing is kept of such a connection, so it is told once a second what happens to all of them."""
@@ -91,6 +96,11 @@ class Connections:
                 limit=limit,
             )
         )
+
+    def enter_lone(self, lone: LonePin, now: float) -> None:
+        """Wait a lone pin out."""
+        self.lone[lone] = None
+        self._books.readings.put(lone, now, soon=lone.held.provisional)
 
     def bind_lone(self, lone: LonePin, now: float, said: list[Event]) -> None:
         """Place the client of a lone pin: it may have sessions that nobody knows of."""
@@ -136,6 +146,7 @@ class Connections:
     def end_lone(self, lone: LonePin, now: float, said: list[Event]) -> None:
         """A lone pin is over."""
         lone.closed = True
+        del self.lone[lone]
         self._books.pins.release(lone.held, lone, now, said)
         if lone.placement is not None:
             self._books.unbind(lone.placement, lone.backend_id, now, said)

@@ -37,7 +37,7 @@ class Restoration:
             lone = LonePin(pin.backend_id, self._now)
             lone.held = self._books.pins.adopt(pin, lone)
             self._connections.bind_lone(lone, self._now, self.said)
-            self._books.readings.put(lone, self._now, soon=False)
+            self._connections.enter_lone(lone, self._now)
 
     def _enter(self, known: Record) -> None:
         session, now = known.session, self._now

@@ -6,6 +6,7 @@ the segment goes on, and facts for the log. It touches neither the clock nor the
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from operator import length_hint
 from typing import Any
 
 from rtspdsr.core import record
@@ -24,8 +25,11 @@ from rtspdsr.model import FlowKey, Pin, PinReading, Segment, TcpFlag
 
 __all__ = ["Tracker", "TrackerLimits"]
 
-#: Wake-ups and endings handled in one ``tick``: a few milliseconds of work.
+#: Wake-ups, and endings, handled in one ``tick``: a few milliseconds of work each.
 TICK_MAX = 200
+
+#: Sessions and connections looked at in one ``tick`` for those of a backend that is gone: 1 ms.
+LOOK_MAX = 5_000
 
 
 class Tracker:
@@ -41,7 +45,7 @@ class Tracker:
         self._dialog = Dialog(self._books, self._sessions)
         self._connections = Connections(self._books, self._sessions)
         self._asked: list[Heard] = []
-        self._doomed: deque[tuple[Heard, CloseReason]] = deque()
+        self._released: deque[tuple[Iterator[Heard], int, CloseReason]] = deque()
 
     @property
     def limits(self) -> TrackerLimits:
@@ -111,15 +115,14 @@ class Tracker:
 
     def next_timer(self) -> float | None:
         """When ``tick`` has something to do; 0 if it has some left."""
-        return 0.0 if self._doomed else self._books.timers.next_timer()
+        return 0.0 if self._released else self._books.timers.next_timer()
 
     def tick(self, now: float) -> list[Event]:
         """Let what is due happen; a part of it, if that is much."""
         said: list[Event] = []
+        if self._released:
+            self._end_released(now, said)
         for _ in range(TICK_MAX):
-            if self._doomed:
-                self._end_doomed(*self._doomed.popleft(), now, said)
-                continue
             match self._books.timers.take(now):
                 case None:
                     break
@@ -268,20 +271,29 @@ class Tracker:
 
     def release_backend(self, backend_id: int, reason: CloseReason, now: float) -> list[Event]:
         """End all that a backend has: the first of it at once, the rest with the next ticks."""
-        heard: list[Heard] = [one for one in self._sessions.values() if one.backend_id == backend_id]
-        heard += [one for one in self._connections if one.backend_id == backend_id]
-        heard += [
-            lone
-            for held in self._books.pins
-            if isinstance(lone := held.holder, LonePin) and lone.backend_id == backend_id
+        everything: list[Heard] = [
+            *self._sessions.values(),
+            *self._connections,
+            *self._connections.lone,
         ]
-        self._doomed.extend((one, reason) for one in heard)
+        self._released.append((iter(everything), backend_id, reason))
         return self.tick(now)
 
-    def _end_doomed(self, heard: Heard, reason: CloseReason, now: float, said: list[Event]) -> None:
+    def _end_released(self, now: float, said: list[Event]) -> None:
+        """End a part of what a backend had that is gone."""
+        everything, backend_id, reason = self._released[0]
+        ended = 0
+        for _, heard in zip(range(LOOK_MAX), everything, strict=False):
+            if heard.backend_id == backend_id and not heard.closed:
+                self._end_heard(heard, reason, now, said)
+                ended += 1
+                if ended == TICK_MAX:
+                    return
+        if length_hint(everything) == 0:
+            self._released.popleft()
+
+    def _end_heard(self, heard: Heard, reason: CloseReason, now: float, said: list[Event]) -> None:
         """End something whose backend is gone. Its client is free at once, to be placed anew."""
-        if heard.closed:
-            return
         placement: Placement | None = None
         match heard:
             case Session():
