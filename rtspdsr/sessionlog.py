@@ -70,7 +70,7 @@ KEYS: Mapping[str, str] = {
     "client_packets": "packets from the client, control and media",
     "client_bytes": "bytes from the client, control and media, whole frames",
     "delivered_bytes": "bytes that the client acknowledged over TCP, with responses; null without TCP media",
-    "delivered_packets": "RTP packets that the client's receiver reports tell of; null without a report",
+    "delivered_packets": "RTP packets between the client's first and last receiver report; null without two",
     # quality
     "lost_packets": "RTP packets lost in all, by the last receiver reports; null without a report",
     "worst_loss": "largest fraction (0 to 1) that one receiver report gave as lost; null without a report",

@@ -275,7 +275,8 @@ class SessionSummary(SessionEvent):
                          report); an upper bound, as fine as the statistics are read
     client_bytes:        whole frames from the client, control and media
     delivered_bytes:     TCP: acknowledged by the client, responses included
-    delivered_packets:   UDP: progress of the highest sequence number in receiver reports, all tracks
+    delivered_packets:   UDP: progress of the highest sequence number between the first and the last receiver
+                         report, all tracks
     lost_packets:        cumulative, last report, all tracks
     worst_loss, last_loss: fraction of one report interval, 0 to 1, any track
     jitter:              last report, RTP timestamp units, largest of the tracks

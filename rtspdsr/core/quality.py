@@ -22,21 +22,25 @@ _ACCOUNT = ("worst_loss", "last_loss", "delivered_bytes", "first_delivery_at", "
 class Reception:
     """What a client reports of one source, in one place (port or channel).
 
-    received: progress of the highest sequence number, packets
+    received: progress of the highest sequence number since the first report, packets; None after one report,
+              because nobody tells where the sequence numbers began
     lost:     cumulative, of this source and those before it
     """
 
-    __slots__ = ("_first", "_lost_before", "_received_before", "last", "reported_at")
+    __slots__ = ("_first", "_lost_before", "_received_before", "_repeated", "last", "reported_at")
 
     def __init__(self, report: ReceiverReport, at: float) -> None:
         self._received_before = self._lost_before = 0
+        self._repeated = False
         self._first = report.highest
         self.last = report
         self.reported_at = at
 
     @property
-    def received(self) -> int:
+    def received(self) -> int | None:
         """Packets by which the highest sequence number has moved."""
+        if not self._repeated:
+            return None
         return self._received_before + ((self.last.highest - self._first) & 0xFFFFFFFF)
 
     @property
@@ -57,16 +61,18 @@ class Reception:
     def restored(cls, record: dict[str, Any]) -> "Reception":
         """As it was when its snapshot was taken."""
         reception = cls(ReceiverReport(**record["report"]), record["reported_at"])
-        reception._received_before = record["received"]
+        reception._repeated = record["received"] is not None
+        reception._received_before = record["received"] or 0
         reception._lost_before = record["lost_before"]
         return reception
 
     def advance(self, report: ReceiverReport, at: float) -> bool:
         """Take in a newer report; whether it shows that packets arrived."""
         self.reported_at = at
+        self._repeated = True
         step = (report.highest - self.last.highest) & 0xFFFFFFFF
         if report.ssrc != self.last.ssrc or step >= _HALF:
-            self._received_before, self._lost_before = self.received, self.lost
+            self._received_before, self._lost_before = self.received or 0, self.lost
             self._first = report.highest
             self.last = report
             return True
@@ -110,8 +116,9 @@ class Quality:
 
     @property
     def delivered_packets(self) -> int | None:
-        """Progress of the highest sequence numbers, all tracks; None if nothing was reported."""
-        return sum(r.received for r in self._receptions.values()) if self._receptions else None
+        """Progress of the highest sequence numbers, all tracks; None if nothing was reported twice."""
+        received = [r.received for r in (self._receptions or {}).values() if r.received is not None]
+        return sum(received) if received else None
 
     @property
     def lost_packets(self) -> int | None:

@@ -31,7 +31,19 @@ def test_a_report_that_was_read_before_counts_once() -> None:
     for _ in range(2):
         quality.report(5001, report(100, fraction=0.5), 2.0)
     quality.report(5001, report(999, fraction=0.9), 1.0)
-    assert (quality.delivered_packets, quality.worst_loss) == (0, 0.5)
+    assert (quality.delivered_packets, quality.worst_loss) == (None, 0.5)
+
+
+def test_one_report_alone_tells_no_number_of_packets() -> None:
+    quality = Quality()
+    quality.report(5001, report(4711), 2.0)
+    assert quality.delivered_packets is None
+    again = Quality.restored(quality.snapshot())
+    assert again.delivered_packets is None
+    again.report(5001, report(4711), 3.0)
+    assert again.delivered_packets == 0
+    again.report(5001, report(4720), 4.0)
+    assert again.delivered_packets == 9
 
 
 def test_sequence_numbers_pass_their_end() -> None:
