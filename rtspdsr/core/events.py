@@ -201,6 +201,16 @@ class SessionRecording(SessionEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionEnding(SessionEvent):
+    """The client asked for TEARDOWN: the session is closed after a linger, unless it is refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRevived(SessionEvent):
+    """The client went on after its TEARDOWN: the server has probably refused it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionMovedToTcp(SessionEvent):
     """A track that was set up over UDP was set up again interleaved, in the same session."""
 

@@ -12,10 +12,12 @@ from rtspdsr.core.events import (
     CloseReason,
     Event,
     RequestOutOfTurn,
+    SessionEnding,
     SessionPaused,
     SessionPlaying,
     SessionRecording,
     SessionResumed,
+    SessionRevived,
     SessionStalled,
     SessionSummary,
 )
@@ -200,15 +202,15 @@ class Session(Heard):
     def receive(self, method: str, now: float) -> list[Event]:
         """Take in a request that names it. A surprising one is told, and changes nothing."""
         self.hear(now)
-        if self.state is State.ENDING and method != Method.TEARDOWN:
-            self._revive(now)
+        revived = self.state is State.ENDING and method != Method.TEARDOWN
+        facts = self._revive(now) if revived else []
         if method not in _METHODS:
-            return []
+            return facts
         new = TRANSITIONS.get((self.state, method))
         if new is None:
-            return [RequestOutOfTurn(at=now, method=method, state=self.state.value, **self.where())]
+            return [*facts, RequestOutOfTurn(at=now, method=method, state=self.state.value, **self.where())]
         old, self.state = self.state, new
-        return [] if old is new else self._changed(old, new, now)
+        return facts if old is new else [*facts, *self._changed(old, new, now)]
 
     def _changed(self, old: State, new: State, now: float) -> list[Event]:
         if old is State.PLAYING:
@@ -222,16 +224,16 @@ class Session(Heard):
             return [SessionRecording(at=now, **self.where())]
         if new is State.ENDING:
             self.before, self.asked_at = old, now
-        elif old is not State.INIT:
-            return [SessionPaused(at=now, **self.where())]
-        return []
+            return [SessionEnding(at=now, **self.where())]
+        return [SessionPaused(at=now, **self.where())] if old is not State.INIT else []
 
-    def _revive(self, now: float) -> None:
+    def _revive(self, now: float) -> list[Event]:
         """The server has refused the TEARDOWN, or the client would not go on."""
         self.state = self.before
         self.closes_at = self.asked_at = None
         if self.state is State.PLAYING:
             self.quality.begin(self.interleaved, now)
+        return [SessionRevived(at=now, **self.where())]
 
     # --- tracks ------------------------------------------------------------------------------------
 
