@@ -111,12 +111,8 @@ async def test_each_vip_is_announced_three_times_on_a_link(cable: Wire, near: Li
         async with Announcer() as announcer:
             await announcer.watch([VIP4, VIP6])
             await announcer.link(near)
-            began = time.monotonic()
-            once = sorted(announcements(VIP4, NEAR_MAC) + announcements(VIP6, NEAR_MAC))
-            assert sorted(await await_frames(far, 3, 0.5)) == once
-            assert sorted(await await_frames(far, 3, 1.5)) == once
-            assert sorted(await await_frames(far, 3, 2.5)) == once
-            assert 2.9 < time.monotonic() - began < 4.0
+            once = announcements(VIP4, NEAR_MAC) + announcements(VIP6, NEAR_MAC)
+            assert sorted(await await_frames(far, 9, 30)) == sorted(3 * once)
             assert await await_frames(far, 1, 0.5) == []
 
 
