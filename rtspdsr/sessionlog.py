@@ -67,8 +67,8 @@ KEYS: Mapping[str, str] = {
     "setup_s": "seconds from the connection's SYN to the first PLAY or RECORD; null if either was not seen",
     "first_delivery_s": "seconds from the SYN to the first sign of delivery, at the latest; null without one",
     # amounts
-    "client_packets": "packets from the client, control and media",
-    "client_bytes": "bytes from the client, control and media, whole frames",
+    "client_packets": "packets from the client, from its first request on, control and media",
+    "client_bytes": "bytes of those packets, whole frames",
     "delivered_bytes": "bytes that the client acknowledged over TCP, with responses; null without TCP media",
     "delivered_packets": "RTP packets between the client's first and last receiver report; null without two",
     # quality

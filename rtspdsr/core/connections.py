@@ -67,7 +67,9 @@ class Connections:
             return None
         connection = Connection.begun_by(segment, limits, now)
         connection.pin = books.pins.hold(segment.flow, connection, True, now, said)
-        if known is not None and isinstance(lone := known.former[0] if known.former else None, LonePin):
+        if known is None:
+            connection.pin.handed_over(len(segment.frame))
+        elif isinstance(lone := known.former[0] if known.former else None, LonePin):
             self.end_lone(lone, now, said)
         self.enter(connection)
         books.readings.put(connection, now, soon=True)

@@ -283,7 +283,7 @@ class SessionSummary(SessionEvent):
     setup_s:             from the connection's SYN to the first PLAY or RECORD
     first_delivery_s:    from the SYN to the first sign of delivery (ACK progress after PLAY, or a receiver
                          report); an upper bound, as fine as the statistics are read
-    client_bytes:        whole frames from the client, control and media
+    client_bytes:        whole frames from the client, from its first request on, control and media
     delivered_bytes:     TCP: acknowledged by the client, responses included
     delivered_packets:   UDP: progress of the highest sequence number between the first and the last receiver
                          report, all tracks

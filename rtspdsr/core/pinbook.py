@@ -48,6 +48,11 @@ class HeldPin:
         self.former: tuple[Holder, ...] = ()
         self.packets = self.bytes = self.delivered = 0
 
+    def handed_over(self, octets: int) -> None:
+        """A frame came before the pin, and made it: it is to be part of what is read next."""
+        self.packets -= 1
+        self.bytes -= octets
+
     def progress(self, reading: PinReading) -> tuple[int, int, int]:
         """Packets, bytes, delivered bytes since the last reading; all of them if they were counted anew."""
         if reading.packets < self.packets:

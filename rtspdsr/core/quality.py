@@ -90,6 +90,7 @@ class Quality:
     """
 
     __slots__ = (
+        "_halted_at",
         "_progress_at",
         "_receptions",
         "_resumed_s",
@@ -111,6 +112,7 @@ class Quality:
         self.stalled_s = 0.0
         self._receptions: dict[int, Reception] | None = None
         self._progress_at: float | None = None
+        self._halted_at = 0.0
         self._stalled = False
         self._resumed_s: float | None = None
 
@@ -156,6 +158,7 @@ class Quality:
             self.stalled_s += now - self._progress_at
         self._stalled = False
         self._progress_at = self._resumed_s = None
+        self._halted_at = now
 
     def report(self, place: int, report: ReceiverReport, at: float) -> None:
         """Take in a receiver report that was heard at a port or on a channel."""
@@ -171,6 +174,8 @@ class Quality:
             self.progressed(at)
         elif known.advance(report, at):
             self.progressed(at)
+        elif self._progress_at is None:
+            self._expect(at)
 
     def acknowledged(self, grown: int, answers: int, at: float) -> None:
         """Take in how many bytes the client has acknowledged, among them so many answers to its requests."""
@@ -186,7 +191,12 @@ class Quality:
             self._resumed_s = at - self._progress_at
             self.stalled_s += self._resumed_s
             self._stalled = False
-        self._progress_at = max(at, self._progress_at or at)
+        self._expect(max(at, self._progress_at or at))
+
+    def _expect(self, at: float) -> None:
+        """Somebody was there to deliver to. What was heard before a halt and is read only now says nothing."""
+        if at > self._halted_at:
+            self._progress_at = at
 
     def resumed(self) -> float | None:
         """How long a stall lasted that has ended since this was last asked."""

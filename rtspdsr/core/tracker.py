@@ -109,6 +109,8 @@ class Tracker:
             connection.wake_at = timer
             self._books.timers.wake(connection, timer)
         if connection.finished_at == now:
+            for session in connection.sessions:
+                session.quality.halt(now)  # until it is heard that somebody still waits for media
             self._books.timers.wake(connection, now + self._books.limits.linger_s)
 
     # --- time ----------------------------------------------------------------------------------------

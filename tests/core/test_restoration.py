@@ -64,7 +64,7 @@ def test_a_session_goes_on_and_ends_with_one_account() -> None:
     assert (summary.session, summary.server_session, summary.user_agent) == ("s1", "abc", "Lavf")
     assert (summary.opened_at, summary.setup_s) == (100.0, 0.5)
     assert (summary.delivered_packets, summary.lost_packets) == (300, 7)
-    assert summary.client_packets == 8
+    assert summary.client_packets == 9
     assert summary.reason is CloseReason.TEARDOWN
 
 

@@ -279,7 +279,9 @@ def test_moving_to_tcp_is_told_once_and_frees_the_ports_after_a_linger() -> None
 
 def test_the_summary_of_a_session_over_udp() -> None:
     world, control = World(), Control(opened_at=99.5)
-    for segment in play_udp(control):
+    first, *rest = play_udp(control)
+    frame = b"Ethernet, IP and TCP headers" + first.payload
+    for segment in (replace(first, frame=frame), *rest):
         world.feed(segment)
         world.now += 0.1
     for step in range(1, 5):
@@ -291,7 +293,8 @@ def test_the_summary_of_a_session_over_udp() -> None:
     assert (summary.transports, summary.client_ports) == (("udp",), (5000, 5001))
     assert (summary.delivered_packets, summary.lost_packets, summary.jitter) == (3000, 4, 9)
     assert (summary.worst_loss, summary.last_loss) == (0.25, 0.25)
-    assert (summary.client_packets, summary.client_bytes) == (12, 1200)
+    # what was counted, and the first request, which came before its pin was there to count it
+    assert (summary.client_packets, summary.client_bytes) == (13, 1200 + len(frame))
     assert summary.delivered_bytes is None
     assert summary.setup_s == pytest.approx(0.8)
     assert summary.first_delivery_s == pytest.approx(0.9)
@@ -339,6 +342,36 @@ def test_media_that_stops_is_a_stall_and_keepalives_do_not_hide_it() -> None:
     world.hear(control.flow, delivered=100_000)
     assert only(SessionResumed, world.wait(5)).stalled_s >= 10
     assert world.tracker.sessions["s1"].quality.stalls == 1
+
+
+def test_a_player_that_left_without_a_word_does_not_stall() -> None:
+    world, control = World(), Control()
+    world.feed(*play_udp(control))
+    for highest in (100, 200):
+        world.hear(udp(5001), report=report(highest))
+        world.wait(5)
+    world.hear(udp(5001), report=report(250))  # is read only after it has left
+    world.now += 0.1
+    world.feed(control.fin())
+    said = world.wait(100)
+    assert not of(SessionStalled, said)
+    summary = only(SessionSummary, said)
+    assert (summary.reason, summary.stalls, summary.stalled_s) == (CloseReason.EXPIRED, 0, 0.0)
+    assert summary.delivered_packets == 150
+
+
+@pytest.mark.parametrize("highest", [200, 300], ids=["that gets nothing", "that gets something for a while"])
+def test_a_player_that_reports_without_its_connection_is_seen_to_stall(highest: int) -> None:
+    world, control = World(), Control()
+    world.feed(*play_udp(control))
+    world.hear(udp(5001), report=report(200))
+    world.wait(2)
+    world.feed(control.fin())
+    said = []
+    for _ in range(4):
+        world.hear(udp(5001), report=report(highest))
+        said += world.wait(5)
+    assert only(SessionStalled, said).silent_s >= 10
 
 
 def test_a_player_without_reports_does_not_stall() -> None:
