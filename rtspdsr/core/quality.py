@@ -194,7 +194,7 @@ class Quality:
         self._expect(max(at, self._progress_at or at))
 
     def _expect(self, at: float) -> None:
-        """Somebody was there to deliver to; but nothing is said by what came before a halt and is read now."""
+        """Somebody was there to deliver to. What came before a halt and is read now says nothing."""
         if at > self._halted_at:
             self._progress_at = at
 
