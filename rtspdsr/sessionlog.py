@@ -82,6 +82,14 @@ KEYS: Mapping[str, str] = {
     "silent_s": "seconds since delivery last moved",
     # why
     "reason": "why the session ended: `teardown`, `expired`, `connection_closed`, `backend_down`, `drained`",
+    # health
+    "check": "how a backend was asked: `tcp`, `options`, `describe` or `play`",
+    "passing": "whether a check passes now",
+    "down_s": "seconds that a backend was out",
+    "still_s": "seconds without any sign of progress",
+    "standing": "of a backend, by what its clients tell: `good` or `poor`",
+    "backends": "how many backends a service has",
+    "backends_down": "how many of them are down",
     # the daemon
     "shares": "slots of each backend, by name",
     "changes": "what is different, in words",

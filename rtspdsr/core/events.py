@@ -87,6 +87,27 @@ class ClientReleased(Effect):
     client: Address
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowForgotten(Effect):
+    """Delete what XDP noted of a connection at its SYN, so that what follows goes where its client goes."""
+
+    flow: FlowKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResetOrdered(Effect):
+    """Reset a control connection: its client as the VIP, and its backend as the client.
+
+    sequence:      what the client expects next of the server's stream, which makes the reset valid
+    next_sequence: what the backend expects next of the client's
+    """
+
+    flow: FlowKey
+    backend_id: int
+    sequence: int
+    next_sequence: int
+
+
 # --- facts about a connection --------------------------------------------------------------------
 
 
@@ -147,6 +168,18 @@ class TrackerFull(ConnectionEvent):
     """
 
     limit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionReset(ConnectionEvent):
+    """Its backend is down and nothing moved on it any more: the client was told by a RST, to try again.
+
+    still_s: seconds without any sign of progress
+    problem: what is wrong with the backend
+    """
+
+    still_s: float
+    problem: str
 
 
 # --- facts about a session -----------------------------------------------------------------------
@@ -335,6 +368,85 @@ class BackendLost(Event):
 
     service_id: int
     backend_id: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthChanged(Event):
+    """A check of a backend passes or fails now, by rise and fall."""
+
+    service_id: int
+    backend_id: int
+    check: str
+    passing: bool
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendDown(Event):
+    """A backend fails a check that another of its service passes: it gets no new clients.
+
+    problem: what the check found
+    """
+
+    service_id: int
+    backend_id: int
+    check: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendUp(Event):
+    """A backend passes its checks again, after ``down_s`` seconds: it gets new clients."""
+
+    service_id: int
+    backend_id: int
+    down_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceFailing(Event):
+    """No backend of a service passes its checks: none is taken out, for the fault may be ours.
+
+    backends: how many it has
+    problem:  what the checks found
+    """
+
+    service_id: int
+    backends: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandingChanged(Event):
+    """What clients tell of a backend is worse than what they tell of the others, or is so no more.
+
+    standing: ``good`` or ``poor``; it takes no backend out
+    """
+
+    service_id: int
+    backend_id: int
+    standing: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResetsWithheld(Event):
+    """So many backends of a service are down at once that no client is reset: the fault may be ours.
+
+    backends_down: of ``backends``
+    """
+
+    service_id: int
+    backends_down: int
+    backends: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChecksHindered(Event):
+    """Checks cannot be made as they should: something of the balancer's own is in the way."""
+
     problem: str
 
 
