@@ -52,11 +52,19 @@ class Admin:
         self._runner = web.AppRunner(application, access_log=None)
 
     async def start(self) -> None:
-        """Listen. A socket that an earlier daemon left is replaced; the forwarding core's lock is ours."""
-        self._path.unlink(missing_ok=True)
+        """Listen. A socket that an earlier daemon left is replaced; the forwarding core's lock is ours.
+
+        Raises AdminError if the directory cannot be written.
+        """
         await self._runner.setup()
-        await web.UnixSite(self._runner, str(self._path)).start()
-        self._path.chmod(MODE)
+        try:
+            self._path.unlink(missing_ok=True)
+            await web.UnixSite(self._runner, str(self._path)).start()
+            self._path.chmod(MODE)
+        except OSError as error:
+            raise AdminError(
+                f"cannot listen at {self._path}: {error.strerror}; mend it, or set daemon.run_dir"
+            ) from error
 
     async def stop(self) -> None:
         """Listen no more."""

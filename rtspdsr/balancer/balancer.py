@@ -90,6 +90,7 @@ class Balancer:
         self._told: dict[str, float] = {}
         self._modes: dict[str, str] = {}
         self._attached: dict[str, int] = {}
+        self._own_macs: set[bytes] = set()
         self._started_at = time.monotonic()
 
     @classmethod
@@ -112,6 +113,8 @@ class Balancer:
         try:
             async with self._neighbours, self._announcer:
                 await self._serve()
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
         finally:
             self._dataplane.renew(0)
             self._dataplane.close()
@@ -215,7 +218,7 @@ class Balancer:
             self._fills(full.name, full.limit, full.limit)
 
     def _claimed(self, vip: Address, mac: bytes, ifindex: int) -> None:
-        if self._due(f"claim {vip} {mac.hex()}"):
+        if mac not in self._own_macs and self._due(f"claim {vip}"):
             interface = _interface(ifindex)
             self._say(VipClaimed(at=_now(), vip=vip, mac=mac.hex(":"), interface=interface))
 
@@ -250,6 +253,7 @@ class Balancer:
 
     async def _link(self, change: LinkChange) -> None:
         if change.ifindex:
+            self._own_macs.add(change.mac)
             self._dataplane.set_interface(change.ifindex, change.mac)
             self._dataplane.interface_changed(change.ifindex)
             if change.interface in self._attached and self._attached[change.interface] != change.ifindex:
@@ -284,7 +288,7 @@ class Balancer:
                 self._config = former
                 raise
         except ConfigError as error:
-            self._say(ConfigRefused(at=_now(), mistakes=error.mistakes or (str(error),)))
+            self._say(ConfigRefused(at=_now(), mistakes=error.mistakes))
             return
         self.tracker.limits = settings.limits(self._config)
         self._file.rotation = settings.rotation(self._config)
@@ -338,6 +342,14 @@ class Balancer:
             return False
         self._told[what] = now
         return True
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What ended the daemon: the first of its tasks' errors that an operator can act on, else the first."""
+    found: BaseException = group.subgroup(RtspDsrError) or group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
 
 
 def _names() -> Iterator[str]:

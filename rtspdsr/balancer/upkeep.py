@@ -44,22 +44,25 @@ class Upkeep:
     async def timers(self) -> None:
         """Let the tracker act when its timers are due."""
         while True:
-            now = time.monotonic()
-            due = self._tracker.next_timer()
-            if due is not None and due <= now:
+            until = time.monotonic() + SLICE_S
+            while (now := time.monotonic()) < until and self._is_due(now):
                 self._apply(self._tracker.tick(now))
-            await asyncio.sleep(TIMER_S)
+            await asyncio.sleep(0 if self._is_due(now) else TIMER_S)
+
+    def _is_due(self, now: float) -> bool:
+        timer = self._tracker.next_timer()
+        return timer is not None and timer <= now
 
     async def readings(self) -> None:
         """Hand the tracker the statistics it wants, a few sessions at a time."""
         while True:
             until = time.monotonic() + SLICE_S
-            while (now := time.monotonic()) < until:
+            flows = None
+            while flows != [] and (now := time.monotonic()) < until:
                 flows = self._tracker.due(now, READ_AT_ONCE)
-                if not flows:
-                    break
-                self._apply(self._tracker.measure(self._dataplane.read(flows), now))
-            await asyncio.sleep(TIMER_S)
+                if flows:
+                    self._apply(self._tracker.measure(self._dataplane.read(flows), now))
+            await asyncio.sleep(0 if flows else TIMER_S)
 
     async def room(self) -> None:
         """Keep room for the statistics of pins to come."""
