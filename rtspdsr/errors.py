@@ -63,3 +63,9 @@ class LabError(RtspDsrError):
     """The lab could not be built, or a server or player in it did not do its part."""
 
     exit_code = 6
+
+
+class ReviewError(RtspDsrError):
+    """A log or capture could not be reviewed, or what was asked of it makes no sense."""
+
+    exit_code = 7
