@@ -8,14 +8,23 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from rtspdsr.dataplane.adoption import export
+from rtspdsr.dataplane.bpffs import Home
+from rtspdsr.dataplane.counters import verdicts as count_verdicts
+from rtspdsr.dataplane.layout import Verdict
+from rtspdsr.lab.capture import Packet
 from rtspdsr.lab.lab import ROOT, Lab
 from rtspdsr.lab.network import NETNS, inside
+from rtspdsr.lab.topology import UPLINK, VIP4, VIP6
+from rtspdsr.model import Address, Pin
 
 Line = dict[str, Any]
+Flow = tuple[Address, int, int | None]  #: client, IP protocol, client port
 
 
 def command_at(lab: Lab, node: str, *command: str) -> list[str]:
@@ -53,6 +62,42 @@ def wait_for(come: Callable[[], bool], what: str, patience_s: float = 15.0) -> N
     while not come():
         assert time.monotonic() < deadline, f"waited {patience_s:g} s for {what}"
         time.sleep(0.05)
+
+
+def home(lab: Lab) -> Home:
+    """Where the lab's program and maps are pinned."""
+    return Home(lab.daemon.bpffs, (UPLINK,))
+
+
+def pins(lab: Lab) -> list[Pin]:
+    """The pins that stand, read from the kernel."""
+    return [pin for pin, _ in export(home(lab).pins).pins]
+
+
+def verdicts(lab: Lab) -> dict[Verdict, int]:
+    """What the XDP program has counted."""
+    return count_verdicts(home(lab))
+
+
+def reached(lab: Lab, packets: Iterable[Packet]) -> dict[Flow, Counter[str]]:
+    """Which backends the packets of each flow to the VIPs reached, counted at the backends' ports."""
+    backends = {node.name for node in lab.topology.backends}
+    flows: dict[Flow, Counter[str]] = defaultdict(Counter)
+    for packet in packets:
+        if packet.to_node and packet.node in backends and packet.destination in (VIP4, VIP6):
+            flows[packet.source, packet.proto, packet.source_port][packet.node] += 1
+    return flows
+
+
+def sent(lab: Lab, packets: Iterable[Packet]) -> Counter[Flow]:
+    """How many packets clients sent to the VIPs, by flow, counted at the clients' ports."""
+    clients = {node.name for node in lab.topology.wired} - {node.name for node in lab.topology.backends}
+    clients.remove(lab.topology.balancer.name)
+    return Counter(
+        (packet.source, packet.proto, packet.source_port)
+        for packet in packets
+        if not packet.to_node and packet.node in clients and packet.destination in (VIP4, VIP6)
+    )
 
 
 def standing_labs(prefix: str) -> list[str]:
