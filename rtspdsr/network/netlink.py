@@ -1,7 +1,7 @@
 """The kernel's network tables, read and changed over netlink.
 
-The only module that knows pyroute2. It is handed addresses and interface indexes, gives back frozen values,
-and decides nothing. What the kernel refuses becomes ``DataplaneError``.
+Handed addresses and interface indexes, it gives back frozen values, and decides nothing. What the kernel
+refuses becomes ``DataplaneError``.
 
 Every read asks for as little as the kernel can filter by itself: pyroute2 decodes a whole datagram at a
 stretch, and 4,000 routes in one dump held the loop for 30 ms.
