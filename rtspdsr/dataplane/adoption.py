@@ -15,6 +15,7 @@ from rtspdsr.dataplane.layout import (
     LAYOUTS,
     PIN_STATISTICS,
     Layout,
+    VipState,
     address,
     index,
     unpack_addresses,
@@ -69,9 +70,11 @@ def identities(directory: Path) -> Left:
     """The services and backends that the maps in ``directory`` know, without clients and pins."""
     layouts = described(directory)
     left = Left()
-    with Map.from_pin(directory / "services") as services:
-        for vip, value in services.entries():
-            left.services[address(vip)] = layouts["service"].named(value)["id"]
+    with Map.from_pin(directory / "vips") as vips:
+        for _, value in vips.entries():
+            vip = layouts["vip"].named(value)
+            if vip["state"] == VipState.SERVED:
+                left.services[address(vip["address"])] = layouts["service"].named(vip["service"])["id"]
     with Map.from_pin(directory / "backends") as backends:
         for backend_id in range(1, backends.max_entries):
             one = layouts["backend"].named(backends.lookup(index(backend_id)) or b"")

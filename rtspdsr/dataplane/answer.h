@@ -9,6 +9,7 @@
 #include "leave.h"
 #include "maps.h"
 #include "parse.h"
+#include "vip.h"
 
 #define ARP_ETHERNET 1
 #define ARP_REQUEST 1
@@ -150,13 +151,13 @@ __noinline int answer_arp(struct xdp_md *ctx)
 	if (!mac || !is_arp_ipv4(arp))
 		return leave(VERDICT_NOT_IP, XDP_PASS);
 	ipv4_address(&address, joined(arp->sender));
-	if (bpf_map_lookup_elem(&services, &address)) {
+	if (is_vip(&address)) {
 		if (same_mac(arp->sender_mac, mac))
 			return leave(VERDICT_NOT_IP, XDP_PASS); /* our own announcement */
 		return report_claim(ctx, &address, arp->sender_mac);
 	}
 	ipv4_address(&address, joined(arp->target));
-	if (arp->operation != bpf_htons(ARP_REQUEST) || !bpf_map_lookup_elem(&services, &address))
+	if (arp->operation != bpf_htons(ARP_REQUEST) || !is_vip(&address))
 		return leave(VERDICT_NOT_IP, XDP_PASS);
 	reply_arp(arp, mac);
 	send_back(packet.link, mac);
@@ -276,7 +277,7 @@ __noinline int answer_neighbour(struct xdp_md *ctx)
 	    ip->nexthdr != IPPROTO_ICMPV6 || ip->hop_limit != ND_HOP_LIMIT || neighbour->code)
 		return NOT_HEEDED;
 	ipv6_address(&target, &neighbour->target);
-	if (!bpf_map_lookup_elem(&services, &target))
+	if (!is_vip(&target))
 		return NOT_HEEDED;
 	if (neighbour->type == ND_SOLICITATION)
 		return answer_solicitation(ctx, mac);

@@ -20,6 +20,7 @@ from rtspdsr.dataplane.layout import SLOT_COUNT, BackendFlag, Verdict, index
 from rtspdsr.dataplane.libbpf import RingBuffers, refused_with
 from rtspdsr.dataplane.reinjection import Checksum, Reinjector, checksum_of
 from rtspdsr.dataplane.statistics import Statistics
+from rtspdsr.dataplane.vips import Vips
 from rtspdsr.errors import DataplaneError, MapFull
 from rtspdsr.model import Address, FlowKey, Pin, PinReading, Segment, Service, Traffic
 
@@ -57,7 +58,6 @@ class Sizes:
             "flows": self.flows,
             "clients": self.clients,
             "newcomers": self.newcomers,
-            "services": 2 * self.services,  # a VIP of each family
             "slot_tables": self.services,
             "slots": 2 * self.services * SLOT_COUNT,
             "service_traffic": self.services,
@@ -75,7 +75,8 @@ class Dataplane:
     def __init__(self, loaded: loader.Loaded) -> None:
         self._loaded = loaded
         self._maps = loaded.maps
-        self._statistics = Statistics(self._maps["statistics"])
+        self._statistics = Statistics(self._maps["statistics"], loaded.ticks)
+        self._vips = Vips(self._maps["vips"])
         self._slots = self._maps["slots"].memory()
         self._control = self._maps["control"].memory()
         self._places: dict[bytes, int] = {}
@@ -120,13 +121,12 @@ class Dataplane:
 
     def set_service(self, service: Service) -> None:
         """Serve a service's VIPs."""
-        packed = layout.pack_service(service)
         for vip in service.vips:
-            self._write("services", layout.octets(vip), packed)
+            self._vips.serve(vip, service)
 
     def remove_vip(self, vip: Address) -> None:
         """Serve a VIP no longer: its packets pass to the kernel."""
-        self._maps["services"].delete(layout.octets(vip))
+        self._vips.leave(vip)
 
     def set_interface(self, ifindex: int, mac: bytes) -> None:
         """Tell XDP the balancer's own MAC address on an interface it is attached to."""

@@ -140,7 +140,7 @@ static __noinline enum verdict detour(struct xdp_md *ctx, struct packet *packet,
 	struct control *page = bpf_map_lookup_elem(&control, &key);
 	bool taken;
 
-	if (!page || page->alive_until < now(packet))
+	if (!page || page->alive_until < bpf_ktime_get_coarse_ns())
 		return VERDICT_TRACKER_DEAD;
 	if (packet->length <= FRAME_SMALL)
 		taken = hand_over(ctx, packet, choice, FRAME_SMALL);

@@ -21,6 +21,7 @@
 #include "maps.h"
 #include "parse.h"
 #include "statistics.h"
+#include "vip.h"
 
 static __always_inline bool is_ip(__be16 type)
 {
@@ -81,6 +82,7 @@ int rtspdsr_ingress(struct xdp_md *ctx)
 {
 	struct packet packet;
 	struct service *service;
+	struct address vip;
 	enum verdict why;
 	int action;
 
@@ -93,9 +95,9 @@ int rtspdsr_ingress(struct xdp_md *ctx)
 		return leave(VERDICT_UNPARSED, XDP_PASS);
 	if (!is_ip(packet.type))
 		return leave(VERDICT_NOT_IP, XDP_PASS);
-	if (!parse_addresses(&packet))
+	if (!parse_destination(&packet, &vip))
 		return leave(VERDICT_UNPARSED, XDP_PASS);
-	service = bpf_map_lookup_elem(&services, &packet.vip);
+	service = service_of(&vip);
 	if (!service)
 		return pass(ctx, &packet);
 	packet.flow.service = service->id;
@@ -108,6 +110,18 @@ int rtspdsr_ingress(struct xdp_md *ctx)
 	if (why != GO_ON)
 		return leave(why, XDP_DROP);
 	return forward(ctx, &packet, service);
+}
+
+/* Writes the kernel's ticks over the first octets of a frame. The daemon runs it; it is never attached. */
+SEC("xdp")
+int rtspdsr_ticks(struct xdp_md *ctx)
+{
+	__u64 *ticks = (void *)(long)ctx->data;
+
+	if ((void *)(ticks + 1) > (void *)(long)ctx->data_end)
+		return XDP_ABORTED;
+	*ticks = bpf_jiffies64();
+	return XDP_PASS;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

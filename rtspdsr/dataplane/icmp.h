@@ -9,6 +9,7 @@
 #include "answer.h"
 #include "leave.h"
 #include "parse.h"
+#include "vip.h"
 
 #define UNREACHABLE 3
 #define SOURCE_QUENCH 4
@@ -38,12 +39,6 @@ static __always_inline bool is_error(const struct packet *packet, const struct i
 	       icmp->type == PARAMETER_PROBLEM;
 }
 
-static __always_inline bool same_address(const struct address *one, const struct address *other)
-{
-	return one->words[0] == other->words[0] && one->words[1] == other->words[1] &&
-	       one->words[2] == other->words[2] && one->words[3] == other->words[3];
-}
-
 /*
  * The client's flow out of a packet of the backend's that could not be delivered: its source is the VIP, its
  * destination the client. GO_ON, or the verdict that the error is dropped under.
@@ -56,20 +51,22 @@ static __always_inline enum verdict parse_embedded(struct xdp_md *ctx, struct pa
 		.end = packet->end,
 		.type = packet->type,
 	};
+	struct address vip, client;
 	__be16 *ports;
 	enum part part;
 
-	if (!parse_addresses(&inner) || !parse_datagram(ctx, &inner, &part))
+	if (!parse_destination(packet, &vip) || !parse_destination(&inner, &client) ||
+	    !parse_datagram(ctx, &inner, &part))
 		return VERDICT_TRUNCATED;
 	ports = inner.transport;
 	if ((void *)(ports + 2) > packet->end || (void *)(ports + 2) - packet->transport > packet->rest)
 		return VERDICT_TRUNCATED;
-	if (!same_address(&inner.flow.client, &packet->vip) ||
+	if (!same_address(&inner.flow.client, &vip) ||
 	    (inner.flow.proto != IPPROTO_TCP && inner.flow.proto != IPPROTO_UDP))
 		return VERDICT_NOT_SERVED;
 	packet->kind = KIND_ICMP_ERROR;
 	packet->portless = part == PART_LATER;
-	packet->flow.client = inner.vip;
+	packet->flow.client = client;
 	packet->flow.proto = inner.flow.proto;
 	packet->flow.client_port = ports[1];
 	packet->flow.service_port = inner.flow.proto == IPPROTO_TCP ? ports[0] : 0;

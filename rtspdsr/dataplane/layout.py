@@ -5,7 +5,7 @@ names the members as shared.h does, and a test holds every one of them against t
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
 from mmap import mmap
@@ -28,6 +28,8 @@ from rtspdsr.model import (
 LAYOUT_VERSION = 1
 SERVICE_PORTS = 8
 SLOT_COUNT = 65537
+VIP_PLACES = 4096
+VIP_PROBES = 16
 CHUNK_PINS = 16384
 
 _MAPPED = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96 (RFC 4291 section 2.5.5.2)
@@ -90,6 +92,14 @@ class BackendFlag(IntEnum):
     UP = 2
 
 
+class VipState(IntEnum):
+    """``enum vip_state``."""
+
+    FREE = 0
+    SERVED = 1
+    LEFT = 2
+
+
 class Layout:
     """One struct of shared.h: its members in order, as (name, struct format) pairs; ``x`` is padding."""
 
@@ -117,6 +127,7 @@ class Layout:
 
 
 SERVICE = Layout("service", ("id", "I"), ("ports", "16s"), ("opaque", "B"), ("pad", "3x"))
+VIP = Layout("vip", ("address", "16s"), ("service", "24s"), ("state", "I"), ("pad", "20x"))
 SLOT_TABLE = Layout("slot_table", ("base", "I"), ("filled", "I"))
 FLOW_KEY = Layout(
     "flow_key",
@@ -178,6 +189,7 @@ VIP_CLAIM = Layout("vip_claim", ("vip", "16s"), ("mac", "6s"), ("pad", "2x"), ("
 
 LAYOUTS: tuple[Layout, ...] = (
     SERVICE,
+    VIP,
     SLOT_TABLE,
     FLOW_KEY,
     CLIENT_KEY,
@@ -260,8 +272,8 @@ def unpack_addresses(packed: bytes) -> tuple[Address, ...]:
     return tuple(address(part) for part in (packed[:16], packed[16:]) if any(part))
 
 
-def unpack_statistics(values: bytes | mmap, offset: int) -> PinReading:
-    """What XDP has counted at one place of the statistics."""
+def unpack_statistics(values: bytes | mmap, offset: int, seconds: Callable[[int], float]) -> PinReading:
+    """What XDP has counted at one place of the statistics; ``seconds`` turns its ticks into ours."""
     packets, size, heard, delivered, acked, following, ssrc, lost, highest, jitter, reported = (
         PIN_STATISTICS.unpack_from(values, offset)
     )
@@ -278,12 +290,12 @@ def unpack_statistics(values: bytes | mmap, offset: int) -> PinReading:
     return PinReading(
         packets=packets,
         bytes=size,
-        heard_at=heard * _NANO,
+        heard_at=seconds(heard),
         delivered=delivered,
         acknowledged=acked,
         next_sequence=following,
         report=report,
-        reported_at=reported * _NANO,
+        reported_at=seconds(reported),
     )
 
 

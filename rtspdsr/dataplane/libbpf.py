@@ -287,7 +287,7 @@ class Map(_Descriptor):
         return True
 
     def entries(self) -> Iterator[tuple[bytes, bytes]]:
-        """Every entry of a hash map, in batches; an entry made meanwhile may be missed."""
+        """Every entry of a hash or array map, in batches; an entry made meanwhile may be missed."""
         capacity = min(BATCH, self.max_entries)
         cursor, following = ctypes.create_string_buffer(64), ctypes.create_string_buffer(64)
         started = False

@@ -16,10 +16,12 @@ from pathlib import Path
 from rtspdsr.dataplane.adoption import Left, describe, export, identities
 from rtspdsr.dataplane.bpffs import Home, remove_pins
 from rtspdsr.dataplane.libbpf import Link, Map, Object, Program, refused_with
+from rtspdsr.dataplane.ticks import Ticks
 from rtspdsr.errors import AlreadyRunning, DataplaneError
 
 OBJECT = Path(__file__).with_name("forward.bpf.o")
 PROGRAM = "rtspdsr_ingress"
+CLOCK = "rtspdsr_ticks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,7 @@ class Loaded:
     maps:    by name
     left:    what an earlier daemon left; its pins are listed only if they were carried into new maps
     adopted: whether the maps are that daemon's own
+    ticks:   how the ticks in the statistics stand to our clock
     lock:    descriptor that holds the home
     """
 
@@ -37,6 +40,7 @@ class Loaded:
     program: Program
     left: Left
     adopted: bool
+    ticks: Ticks
     lock: int
 
     def release(self) -> None:
@@ -72,13 +76,13 @@ def _load(home: Home, sizes: Mapping[str, int], lock: int) -> Loaded:
     adopted = home.pins in standing and _fits(home.pins, sizes)
     directory = home.pins if adopted else home.next_pins
     directory.mkdir(exist_ok=True)
-    program, maps = _open(directory, sizes)
+    program, ticks, maps = _open(directory, sizes)
     if adopted:
         left = identities(directory)
     else:
         describe(directory)
         left = export(standing[-1]) if standing else Left()
-    return Loaded(home=home, maps=maps, program=program, left=left, adopted=adopted, lock=lock)
+    return Loaded(home=home, maps=maps, program=program, left=left, adopted=adopted, ticks=ticks, lock=lock)
 
 
 def attach(loaded: Loaded, mode: str) -> dict[str, str]:
@@ -97,13 +101,15 @@ def attach(loaded: Loaded, mode: str) -> dict[str, str]:
     return modes
 
 
-def _open(directory: Path, sizes: Mapping[str, int]) -> tuple[Program, dict[str, Map]]:
+def _open(directory: Path, sizes: Mapping[str, int]) -> tuple[Program, Ticks, dict[str, Map]]:
     opened = Object(OBJECT)
     try:
         opened.resize(dict(sizes))
         opened.pin_maps(directory)
         opened.load()
-        return opened.program(PROGRAM), opened.maps()
+        with opened.program(CLOCK) as clock:
+            ticks = Ticks.read(clock)
+        return opened.program(PROGRAM), ticks, opened.maps()
     finally:
         opened.close()
 

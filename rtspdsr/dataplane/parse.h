@@ -85,8 +85,6 @@ struct packet {
 	void *network;
 	void *transport;
 	void *end;	/* of the linear part, which holds all headers */
-	__u64 now;	/* coarse clock, 0 until it is asked for */
-	struct address vip;
 	struct flow_key flow;
 	__u32 length;	/* of the frame */
 	__u32 rest;	/* bytes of the datagram from transport on */
@@ -130,7 +128,6 @@ static __always_inline bool is_tag(__be16 type)
 /* The rest is written where it is parsed: clearing it all doubles the verifier's work. */
 static __always_inline void begin(struct packet *packet)
 {
-	packet->now = 0;
 	packet->flow.pad = 0;
 	packet->portless = false;
 }
@@ -158,23 +155,24 @@ static __always_inline bool parse_link(struct xdp_md *ctx, struct packet *packet
 	return true;
 }
 
-/* Source and destination. False if the header is cut short, or not what its type says. */
-static __always_inline bool parse_addresses(struct packet *packet)
+/*
+ * The destination. False if the header is cut short, or not what its type says. The rest of the header is
+ * left to parse_datagram(): most packets of a machine are not for a VIP.
+ */
+static __always_inline bool parse_destination(const struct packet *packet, struct address *destination)
 {
 	if (packet->type == bpf_htons(ETH_P_IP)) {
 		struct iphdr *ip = packet->network;
 
 		if ((void *)(ip + 1) > packet->end || ip->version != 4)
 			return false;
-		ipv4_address(&packet->vip, ip->daddr);
-		ipv4_address(&packet->flow.client, ip->saddr);
+		ipv4_address(destination, ip->daddr);
 	} else {
 		struct ipv6hdr *ip = packet->network;
 
 		if ((void *)(ip + 1) > packet->end || ip->version != 6)
 			return false;
-		ipv6_address(&packet->vip, &ip->daddr);
-		ipv6_address(&packet->flow.client, &ip->saddr);
+		ipv6_address(destination, &ip->daddr);
 	}
 	return true;
 }
@@ -186,7 +184,7 @@ static __always_inline enum part part_of(__be16 field, __be16 offset, __be16 mor
 	return field & more ? PART_FIRST : PART_WHOLE;
 }
 
-/* The rest of an IPv4 header. False if it is cut short. */
+/* An IPv4 header without its destination. False if it is cut short. */
 static __always_inline bool parse_ipv4(struct packet *packet, enum part *part)
 {
 	struct iphdr *ip = packet->network;
@@ -201,6 +199,7 @@ static __always_inline bool parse_ipv4(struct packet *packet, enum part *part)
 	packet->transport = packet->network + header;
 	packet->rest = total - header;
 	packet->flow.proto = ip->protocol;
+	ipv4_address(&packet->flow.client, ip->saddr);
 	*part = part_of(ip->frag_off, bpf_htons(0x1fff), bpf_htons(0x2000));
 	return true;
 }
@@ -278,7 +277,7 @@ static __noinline bool skip_extensions(struct xdp_md *ctx, struct packet *packet
 	return true;
 }
 
-/* IPv6 up to what follows the extension headers, or the first fragment header. False if cut short. */
+/* The same of IPv6, up to what follows the extension headers, or the first fragment header. */
 static __always_inline bool parse_ipv6(struct xdp_md *ctx, struct packet *packet, enum part *part)
 {
 	struct ipv6hdr *ip = packet->network;
@@ -288,6 +287,7 @@ static __always_inline bool parse_ipv6(struct xdp_md *ctx, struct packet *packet
 	packet->transport = ip + 1;
 	packet->rest = bpf_ntohs(ip->payload_len);
 	packet->flow.proto = ip->nexthdr;
+	ipv6_address(&packet->flow.client, &ip->saddr);
 	*part = PART_WHOLE;
 	return !is_extension(ip->nexthdr) || skip_extensions(ctx, packet, part);
 }

@@ -5,7 +5,8 @@
  *
  * No struct has hidden padding. Addresses are 16 octets for both families, IPv4 as ::ffff:a.b.c.d, in
  * network order; one pin map then serves both, and a lookup costs the same. Every other number is in host
- * order unless its type is __be16 or __be32. Times are nanoseconds of CLOCK_MONOTONIC (coarse).
+ * order unless its type is __be16 or __be32. Times are nanoseconds of CLOCK_MONOTONIC (coarse), but those
+ * that every packet writes are ticks of the kernel (jiffies), which cost nothing to read.
  */
 #ifndef RTSPDSR_SHARED_H
 #define RTSPDSR_SHARED_H
@@ -17,6 +18,8 @@
 
 #define SERVICE_PORTS 8	   /* RTSP ports of one service */
 #define SLOT_COUNT 65537   /* slots of one service */
+#define VIP_PLACES 4096	   /* of the table of VIPs: a power of two, eight times the VIPs there may be */
+#define VIP_PROBES 16	   /* places where a VIP may be: its own, and those behind it */
 #define CHUNK_PINS 16384   /* statistics of so many pins are one inner map: 1 MiB */
 #define FRAME_SMALL 2048   /* a detoured frame up to this takes a small record */
 #define FRAME_MAX 65536	   /* a super-packet of generic mode takes a large one */
@@ -31,6 +34,20 @@ struct service {
 	__be16 ports[SERVICE_PORTS];  /* RTSP ports, 0 after the last */
 	__u8 opaque;	   /* bit i: ports[i] carries TLS and is not read */
 	__u8 pad[3];
+};
+
+enum vip_state {
+	VIP_FREE = 0,	/* never taken: a search ends here */
+	VIP_SERVED = 1,
+	VIP_LEFT = 2,	/* served no longer: a search goes on */
+};
+
+/* One place of the table of VIPs, exactly one cache line. */
+struct vip {
+	struct address address;
+	struct service service;
+	__u32 state;
+	__u32 pad[5];
 };
 
 /* Where a service's slots begin in the map of slots: one of its two halves. One store flips it. */
@@ -69,7 +86,7 @@ struct pin {
 struct pin_statistics {
 	__u64 packets;
 	__u64 bytes;
-	__u64 heard_at;
+	__u64 heard_at;	     /* ticks */
 	__u64 delivered;     /* TCP: progress of the acknowledgement number, bytes */
 	__u32 acknowledged;  /* TCP: the last acknowledgement number */
 	__u32 next_sequence; /* TCP: what the client sends next */
@@ -77,7 +94,7 @@ struct pin_statistics {
 	__u32 lost;	     /* RTCP: fraction (8 bits) and cumulative (24 bits, signed), as on the wire */
 	__u32 highest;
 	__u32 jitter;
-	__u64 reported_at;
+	__u64 reported_at;   /* ticks */
 };
 
 /* A TCP connection seen at its SYN. */

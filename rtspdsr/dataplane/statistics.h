@@ -93,7 +93,7 @@ static __noinline void take_report(struct pin_statistics *pin, struct packet *pa
 	pin->lost = bpf_ntohl(block->lost);
 	pin->highest = bpf_ntohl(block->highest);
 	pin->jitter = bpf_ntohl(block->jitter);
-	pin->reported_at = now(packet);
+	pin->reported_at = bpf_jiffies64();
 }
 
 /* Does the payload look like the first packet of an RTCP compound? What does not is no fault (rule 10). */
@@ -120,7 +120,7 @@ static __always_inline void count_pin(__u32 place, struct packet *packet)
 		take_report(pin, packet);
 	pin->packets += 1;
 	pin->bytes += packet->length;
-	pin->heard_at = now(packet);
+	pin->heard_at = bpf_jiffies64();
 }
 
 static __always_inline void count_traffic(void *map, __u32 id, __u32 length)

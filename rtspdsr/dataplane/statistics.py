@@ -9,6 +9,7 @@ import mmap
 
 from rtspdsr.dataplane.layout import CHUNK_PINS, PIN_STATISTICS, index, unpack_statistics
 from rtspdsr.dataplane.libbpf import Map
+from rtspdsr.dataplane.ticks import Ticks
 from rtspdsr.model import PinReading
 
 _ZERO = bytes(PIN_STATISTICS.size)
@@ -17,8 +18,9 @@ _ZERO = bytes(PIN_STATISTICS.size)
 class Statistics:
     """Places of the outer map ``chunks``; adopts the chunks that are there."""
 
-    def __init__(self, chunks: Map) -> None:
+    def __init__(self, chunks: Map, ticks: Ticks) -> None:
         self._chunks = chunks
+        self._ticks = ticks
         self._memory: list[mmap.mmap] = []
         self._free: list[int] = []
         while len(self._memory) < chunks.max_entries:
@@ -67,7 +69,7 @@ class Statistics:
     def read(self, place: int) -> PinReading:
         """What XDP has counted at a place; all zero at place 0."""
         chunk, offset = self._where(place)
-        return unpack_statistics(chunk, offset)
+        return unpack_statistics(chunk, offset, self._ticks.seconds)
 
     def write(self, place: int, counted: bytes) -> None:
         """Put a packed ``struct pin_statistics`` in a place: that of a pin carried over from other maps."""

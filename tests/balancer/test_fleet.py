@@ -11,7 +11,7 @@ from rtspdsr.config import Config
 from rtspdsr.core.events import BackendLost, BackendResolved
 from rtspdsr.dataplane import layout
 from rtspdsr.dataplane.dataplane import Dataplane, Sizes
-from rtspdsr.dataplane.layout import BackendFlag
+from rtspdsr.dataplane.layout import BackendFlag, VipState
 from rtspdsr.model import BackendState, FlowKey, Pin, Proto
 from rtspdsr.network.neighbours import NeighbourChange
 from tests.dataplane.conftest import Wire
@@ -64,7 +64,8 @@ class Stand:
 
     def vips(self) -> set[str]:
         """What XDP serves."""
-        return {str(layout.address(key)) for key, _ in self.dataplane._maps["services"].entries()}
+        places = [layout.VIP.named(value) for _, value in self.dataplane._maps["vips"].entries()]
+        return {str(layout.address(one["address"])) for one in places if one["state"] == VipState.SERVED}
 
 
 @pytest.fixture

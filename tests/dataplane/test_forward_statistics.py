@@ -41,7 +41,7 @@ def test_packets_bytes_and_the_time_of_the_last_are_counted(xdp: XdpRunner) -> N
     for frame in frames:
         xdp.run(frame)
     assert reading(xdp, "packets", "bytes") == {"packets": 3, "bytes": sum(map(len, frames))}
-    assert abs(xdp.statistics(PLACE)["heard_at"] - time.monotonic_ns()) < 1_000_000_000
+    assert abs(xdp.read_statistics(PLACE).heard_at - time.monotonic()) < 0.1
 
 
 @pytest.mark.parametrize("place", [1, CHUNK_PINS - 1, CHUNK_PINS, 2 * CHUNK_PINS - 1])

@@ -83,6 +83,6 @@ def test_a_service_names_its_ports_in_network_order_and_marks_the_opaque_ones() 
 
 def test_a_report_with_more_duplicates_than_losses_has_a_negative_count() -> None:
     packed = layout.PIN_STATISTICS.pack(9, 900, 5, 0, 0, 0, 7, 0x80_FFFFFE, 4000, 12, 6_000_000_000)
-    report = layout.unpack_statistics(packed, 0).report
+    report = layout.unpack_statistics(packed, 0, float).report
     assert report is not None
     assert (report.fraction_lost, report.cumulative_lost) == (0.5, -2)

@@ -6,16 +6,19 @@ words of the model, run a frame, and get back all that came of it: action, frame
 
 import struct
 from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rtspdsr.dataplane import layout
+from rtspdsr.dataplane import layout, loader
 from rtspdsr.dataplane.layout import BackendFlag, Verdict, index
 from rtspdsr.dataplane.libbpf import Map, Object, RingBuffers
-from rtspdsr.model import FlowKey, PinFlag, Proto, Segment, Service, Traffic
+from rtspdsr.dataplane.ticks import Ticks
+from rtspdsr.dataplane.vips import Vips
+from rtspdsr.model import FlowKey, PinFlag, PinReading, Proto, Segment, Service, Traffic
 from tests.packets.frames import (
     BACKEND_A,
     BACKEND_B,
@@ -54,7 +57,6 @@ PLACES = 2 * layout.CHUNK_PINS
 NEVER = 1 << 62  # a deadline that does not pass
 
 _SIZES = {
-    "services": 8,
     "slot_tables": 4,
     "slots": 4 * 2 * layout.SLOT_COUNT,
     "pins": 4096,
@@ -119,16 +121,22 @@ class Ran:
 class XdpRunner:
     """The program, with one service, backends A and B (and C by another interface), every slot on A."""
 
-    def __init__(self) -> None:
+    def __init__(self, sizes: Mapping[str, int] | None = None) -> None:
+        """Load it; ``sizes``: entries of maps that are to be larger than suits tests."""
         opened = Object(OBJECT)
+        sized = {**_SIZES, **(sizes or {})}
         try:
-            opened.resize(_SIZES)
+            opened.resize(sized)
             opened.load()
-            self.program = opened.program("rtspdsr_ingress")
+            self.program = opened.program(loader.PROGRAM)
+            with opened.program(loader.CLOCK) as clock:
+                self._ticks = Ticks.read(clock)
             self.maps: dict[str, Map] = opened.maps()
         finally:
             opened.close()
-        self._chunks = [self._make_chunk(number) for number in range(2)]
+        self.vips = Vips(self.maps["vips"])
+        self._vip_places = self.maps["vips"].memory()
+        self._chunks = [self._make_chunk(number) for number in range(sized["statistics"])]
         self._slots = self.maps["slots"].memory()
         self._control = self.maps["control"].memory()
         self._segments: list[bytes] = []
@@ -142,11 +150,11 @@ class XdpRunner:
 
     def reset(self) -> None:
         """Make it as new: loading takes the verifier half a second, this a few milliseconds."""
-        for name in ("services", "pins", "flows", "clients", "newcomers", "backend_macs", "interfaces"):
+        for name in ("pins", "flows", "clients", "newcomers", "backend_macs", "interfaces"):
             for key, _ in list(self.maps[name].entries()):
                 self.maps[name].delete(key)
-        for chunk in self._chunks:
-            chunk[:] = bytes(len(chunk))
+        for memory in (*self._chunks, self._vip_places):
+            memory[:] = bytes(len(memory))
         self._rings.consume()
         self._segments.clear()
         self._notices.clear()
@@ -161,7 +169,7 @@ class XdpRunner:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._rings.close()
-        for memory in (*self._chunks, self._slots, self._control):
+        for memory in (*self._chunks, self._vip_places, self._slots, self._control):
             memory.close()
         for one in self.maps.values():
             one.close()
@@ -174,7 +182,7 @@ class XdpRunner:
 
     def _furnish(self) -> None:
         for vip in SERVICE.vips:
-            self.maps["services"].update(layout.octets(vip), layout.pack_service(SERVICE))
+            self.vips.serve(vip, SERVICE)
         self.maps["interfaces"].update(index(LOOPBACK), layout.INTERFACE.pack(mac(LB.mac)))
         for backend_id, machine in MACHINES.items():
             self.backend(backend_id, UP)
@@ -252,6 +260,11 @@ class XdpRunner:
         memory = self._chunks[place // layout.CHUNK_PINS]
         at = place % layout.CHUNK_PINS * layout.PIN_STATISTICS.size
         return layout.PIN_STATISTICS.named(memory[at : at + layout.PIN_STATISTICS.size])
+
+    def read_statistics(self, place: int) -> PinReading:
+        """The same as the daemon reads it."""
+        at = place % layout.CHUNK_PINS * layout.PIN_STATISTICS.size
+        return layout.unpack_statistics(self._chunks[place // layout.CHUNK_PINS], at, self._ticks.seconds)
 
     def _read_traffic(self, backend_id: int) -> Traffic:
         if backend_id:
