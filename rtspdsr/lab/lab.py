@@ -133,6 +133,11 @@ class Lab:
 
     def play(self, watches: Sequence[player.Watch]) -> list[Result]:
         """Watch side by side, with the wires heard; players of one node share what its wire saw."""
+        played, packets = self.watch(watches)
+        return [Result(played=one, delivery=self.delivery(packets, one.watch)) for one in played]
+
+    def watch(self, watches: Sequence[player.Watch]) -> tuple[list[player.Played], list[Packet]]:
+        """Watch side by side; give back how each player fared, and all packets that the wires heard."""
         playing: list[player.Playing] = []
         try:
             with self.capture("play") as capture:
@@ -144,8 +149,7 @@ class Lab:
         finally:
             for one in playing:
                 one.kill()
-        packets = capture.packets()
-        return [Result(played=one, delivery=self.delivery(packets, one.watch)) for one in played]
+        return played, capture.packets()
 
     def delivery(self, packets: Sequence[Packet], watch: player.Watch) -> Delivery:
         """What the wires saw between a watch's client and the host of its URL."""

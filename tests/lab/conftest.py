@@ -4,15 +4,16 @@ Its name bears the pid of the test run. SIGTERM ends a run as Ctrl-C does; what 
 is removed by the next one.
 """
 
-import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from rtspdsr.lab.lab import Lab, Settings, down
-from tests.lab.helpers import standing_labs
+from rtspdsr.lab.lab import Lab, Settings
+from tests.lab.labs import lab_of_run
+
+pytest.register_assert_rewrite("tests.lab.watched")
 
 PLAYERS = 12
 PREFIX = "t"  # the lab's name: this and the pid
@@ -29,15 +30,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """A lab with the daemon, twelve players, native XDP."""
-    for name in standing_labs(PREFIX):
-        if not Path(f"/proc/{name.removeprefix(PREFIX)}").exists():
-            down(name)
-    name = f"{PREFIX}{os.getpid()}"
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        yield Lab.up(name, Settings(players=PLAYERS))
+        with lab_of_run(PREFIX, Settings(players=PLAYERS)) as made:
+            yield made
     finally:
-        down(name)
         signal.signal(signal.SIGTERM, before)
 
 
