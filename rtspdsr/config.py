@@ -17,6 +17,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
+from rtspdsr.clientnames import ClientAddresses
 from rtspdsr.conflicts import conflicts, usable
 from rtspdsr.errors import ConfigError
 from rtspdsr.model import Address
@@ -123,6 +124,7 @@ class LogSection(Section):
     rotate_mib: Mib = 100
     rotate_keep: Annotated[int, Field(strict=True, ge=1, le=1000)] = 10
     queue_max: Count = 65_536
+    client_addresses: ClientAddresses = ClientAddresses.FULL
 
 
 class BackendSection(Section):
@@ -159,14 +161,18 @@ class Config(Section):
                 "daemon": self.daemon,
                 "dataplane": self.dataplane,
                 "log": new.log.model_copy(
-                    update={"file": self.log.file, "queue_max": self.log.queue_max},
+                    update={
+                        "file": self.log.file,
+                        "queue_max": self.log.queue_max,
+                        "client_addresses": self.log.client_addresses,
+                    },
                 ),
             }
         )
 
 
 #: Sections and keys that a running daemon cannot change.
-NEEDS_RESTART = ("daemon", "dataplane", "log.file", "log.queue_max")
+NEEDS_RESTART = ("daemon", "dataplane", "log.file", "log.queue_max", "log.client_addresses")
 
 #: The model of each table, by its place in the file.
 TABLES: Mapping[tuple[str, ...], type[Section]] = {

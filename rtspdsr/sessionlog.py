@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from rtspdsr.clientnames import ClientName, named
 from rtspdsr.core.events import Event, RequestInferred
 from rtspdsr.logfile import Dropped, LogFile, Rotation
 from rtspdsr.model import Address
@@ -33,7 +34,8 @@ KEYS: Mapping[str, str] = {
     # where
     "service": "name of the service; null if it is configured no longer",
     "backend": "name of the backend; null if it is configured no longer",
-    "client": "the client's address: the source of its TCP connection",
+    "client": "the client's address: the source of its TCP connection; its network, or a hash that is the "
+    "same for one client, where `log.client_addresses` says so",
     "client_port": "the client's TCP port of the control connection",
     "session": "our name of the session, unique in the log",
     "server_session": "the server's Session id, as the client repeated it; null if it never did",
@@ -45,7 +47,7 @@ KEYS: Mapping[str, str] = {
     "user_agent": "the client's User-Agent header",
     "method": "request method",
     "state": "state of the session when the request came",
-    "destination": "address that the client asked media to be sent to; never followed",
+    "destination": "address that the client asked media to be sent to, written as `client`; never followed",
     "guess": "`unauthorized` (the same request came again with Authorization) or `refused` (DESCRIBE, "
     "and the connection ended without SETUP)",
     "inferred": "true: concluded from the client's half of the conversation, not seen",
@@ -140,10 +142,17 @@ class Lines:
 
     wall_offset: what to add to a monotonic time to have the time since 1970; asked for every time, so
                  that the log follows a clock that is set
+    client_name: how a client's address is written
     """
 
-    def __init__(self, names: Names, wall_offset: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self,
+        names: Names,
+        wall_offset: Callable[[], float] | None = None,
+        client_name: ClientName = str,
+    ) -> None:
         self._names = names
+        self._client_name = client_name
         self._wall_offset = wall_offset or _offset_now
         self._forms: dict[type[Event], Form] = {}
         self._logger = structlog.wrap_logger(
@@ -175,6 +184,10 @@ class Lines:
             return self._names.service
         if key == "backend":
             return self._names.backend
+        if key == "client":
+            return self._client_name
+        if key == "destination":
+            return lambda text: named(text, self._client_name)
         if annotation in (Address, Address | None):
             return str
         if annotation not in (float, float | None):
@@ -206,9 +219,11 @@ class SessionLog:
         self._sink.put(self._lines.line(event))
 
 
-def open_log(file: str, *, rotation: Rotation, queue_max: int, names: Names) -> tuple[SessionLog, LogFile]:
+def open_log(
+    file: str, *, rotation: Rotation, queue_max: int, names: Names, client_name: ClientName = str
+) -> tuple[SessionLog, LogFile]:
     """A session log on a file (``-``: standard output), and that file: to rotate, reopen and close it."""
-    lines = Lines(names)
+    lines = Lines(names, client_name=client_name)
 
     def tell(dropped: Dropped) -> str:
         return lines.line(

@@ -25,6 +25,7 @@ from rtspdsr.balancer.journal import Journal
 from rtspdsr.balancer.registry import Registry
 from rtspdsr.balancer.slottables import SlotTables
 from rtspdsr.balancer.upkeep import Upkeep
+from rtspdsr.clientnames import client_name
 from rtspdsr.config import Config, diff, load
 from rtspdsr.core.events import (
     ClientPlaced,
@@ -82,6 +83,7 @@ class Balancer:
             rotation=settings.rotation(config),
             queue_max=config.log.queue_max,
             names=self.fleet,
+            client_name=client_name(config.log.client_addresses, config.daemon.state_dir),
         )
         self._neighbours = Neighbours(config.dataplane.interfaces)
         self._announcer = Announcer()
