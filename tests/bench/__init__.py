@@ -1,0 +1,1 @@
+"""Benchmarks: what the balancer costs, against the least that it could cost, and against its peers."""

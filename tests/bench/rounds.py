@@ -1,0 +1,43 @@
+"""Sides measured against each other: interleaved in shuffled rounds, so that what else the machine does meets
+all of them alike, and told as medians with their spread."""
+
+import random
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """What one side measured over all rounds, in the unit of the measure.
+
+    low, high: the first and the ninth tenth
+    """
+
+    median: float
+    least: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, measured: list[float]) -> "Spread":
+        """The spread of two measurements or more."""
+        tenths = statistics.quantiles(measured, n=10, method="inclusive")
+        return cls(statistics.median(measured), min(measured), tenths[0], tenths[-1])
+
+    def less(self, known: float) -> "Spread":
+        """The same without a known part."""
+        return Spread(self.median - known, self.least - known, self.low - known, self.high - known)
+
+
+def interleave(sides: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """Every side once a round, each round in another order. A first round warms up and is not counted."""
+    order, shuffle = list(sides), random.Random(1).shuffle
+    measured: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(rounds + 1):
+        shuffle(order)
+        for name in order:
+            value = sides[name]()
+            if number:
+                measured[name].append(value)
+    return measured
