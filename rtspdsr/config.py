@@ -14,6 +14,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
@@ -34,6 +35,22 @@ class Mode(StrEnum):
     AUTO = "auto"  #: native where the driver can, else generic
     NATIVE = "native"
     GENERIC = "generic"
+
+
+class FastCheck(StrEnum):
+    """How a backend is asked all the time."""
+
+    NONE = "none"
+    TCP = "tcp"
+    OPTIONS = "options"
+    DESCRIBE = "describe"
+
+
+class OnBackendDown(StrEnum):
+    """What becomes of a dead backend's clients."""
+
+    RESET = "reset"  #: told by a RST, so that they connect again at once
+    KEEP = "keep"
 
 
 def _absolute(path: Path) -> Path:
@@ -64,6 +81,18 @@ def _power_of_two(number: int) -> int:
     if number & (number - 1):
         raise ValueError("should be a power of two: the kernel makes no other rings")
     return number
+
+
+def _mark(number: int) -> int:
+    if number & 0xFFFF:
+        raise ValueError("should be a multiple of 65536: the lower 16 bits are a backend's number")
+    return number
+
+
+def _probe_url(url: str) -> str:
+    if url and (urlsplit(url).scheme != "rtsp" or not urlsplit(url).hostname):
+        raise ValueError("should begin with rtsp:// and name a VIP of the service")
+    return url
 
 
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
@@ -127,6 +156,31 @@ class LogSection(Section):
     client_addresses: ClientAddresses = ClientAddresses.FULL
 
 
+class ProbeSection(Section):
+    """``[probe]``: the packet marks and routing tables by which checks reach a backend through the VIP."""
+
+    mark_base: Annotated[int, Field(strict=True, ge=1 << 16, le=0xFFFF0000), AfterValidator(_mark)] = (
+        0x52440000
+    )
+    table_base: Annotated[int, Field(strict=True, ge=1 << 16, le=0xFFFF0000)] = 0x52440000
+    rule_priority: Annotated[int, Field(strict=True, ge=1, le=32_000)] = 5000
+
+
+class HealthSection(Section):
+    """``[service.health]``: how its backends are checked, and what becomes of a dead one's clients."""
+
+    check: FastCheck = FastCheck.OPTIONS
+    interval_s: Annotated[Seconds, Field(ge=0.2, le=60)] = 1.0
+    timeout_s: Annotated[Seconds, Field(ge=0.05, le=60)] = 0.8
+    rise: Annotated[int, Field(strict=True, ge=1, le=100)] = 3
+    fall: Annotated[int, Field(strict=True, ge=1, le=100)] = 2
+    probe_url: Annotated[str, Field(max_length=1024), AfterValidator(_probe_url)] = ""
+    play_interval_s: Annotated[Seconds, Field(ge=10, le=30)] = 20.0
+    on_backend_down: OnBackendDown = OnBackendDown.RESET
+    reset_max_share: Annotated[float, Field(strict=True, gt=0, le=1, allow_inf_nan=False)] = 0.5
+    resets_per_s: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 100
+
+
 class BackendSection(Section):
     """``[[service.backend]]``: one media server."""
 
@@ -142,6 +196,7 @@ class ServiceSection(Section):
     vips: Annotated[tuple[ConfigAddress, ...], Field(min_length=1)]
     ports: Annotated[tuple[Port, ...], Field(min_length=1, max_length=PORTS_MAX)] = (554,)
     opaque_ports: tuple[Port, ...] = ()
+    health: HealthSection = HealthSection()
     backends: Annotated[tuple[BackendSection, ...], Field(min_length=1, alias="backend")]
 
 
@@ -152,6 +207,7 @@ class Config(Section):
     dataplane: DataplaneSection
     tracker: TrackerSection = TrackerSection()
     log: LogSection = LogSection()
+    probe: ProbeSection = ProbeSection()
     services: Annotated[tuple[ServiceSection, ...], Field(min_length=1, alias="service")]
 
     def reloaded(self, new: Self) -> Self:
@@ -160,6 +216,7 @@ class Config(Section):
             update={
                 "daemon": self.daemon,
                 "dataplane": self.dataplane,
+                "probe": self.probe,
                 "log": new.log.model_copy(
                     update={
                         "file": self.log.file,
@@ -172,7 +229,7 @@ class Config(Section):
 
 
 #: Sections and keys that a running daemon cannot change.
-NEEDS_RESTART = ("daemon", "dataplane", "log.file", "log.queue_max", "log.client_addresses")
+NEEDS_RESTART = ("daemon", "dataplane", "probe", "log.file", "log.queue_max", "log.client_addresses")
 
 #: The model of each table, by its place in the file.
 TABLES: Mapping[tuple[str, ...], type[Section]] = {
@@ -181,7 +238,9 @@ TABLES: Mapping[tuple[str, ...], type[Section]] = {
     ("dataplane",): DataplaneSection,
     ("tracker",): TrackerSection,
     ("log",): LogSection,
+    ("probe",): ProbeSection,
     ("service",): ServiceSection,
+    ("service", "health"): HealthSection,
     ("service", "backend"): BackendSection,
 }
 
@@ -282,7 +341,7 @@ def dotted(place: Iterable[str | int]) -> str:
 def diff(old: Config, new: Config) -> list[str]:
     """What changes from one to the other, in words, one a difference; says what waits for a restart."""
     changes: list[str] = []
-    for section in ("daemon", "dataplane", "tracker", "log"):
+    for section in ("daemon", "dataplane", "tracker", "log", "probe"):
         was, now = getattr(old, section), getattr(new, section)
         for key in type(was).model_fields:
             changes += _changed(f"{section}.{key}", getattr(was, key), getattr(now, key))
@@ -309,7 +368,19 @@ def _diff_services(old: Config, new: Config) -> list[str]:
             continue
         for key in ("vips", "ports", "opaque_ports"):
             changes += _changed(f"service {name!r}: {key}", getattr(was[name], key), getattr(service, key))
+        changes += _diff_health(was[name], service)
         changes += _diff_backends(was[name], service)
+    return changes
+
+
+def _diff_health(old: ServiceSection, new: ServiceSection) -> list[str]:
+    changes = []
+    for key in HealthSection.model_fields:
+        was, now = getattr(old.health, key), getattr(new.health, key)
+        if key == "probe_url" and was != now:  # it may hold a password
+            changes.append(f"service {new.name!r}: health.probe_url changed")
+        else:
+            changes += _changed(f"service {new.name!r}: health.{key}", was, now)
     return changes
 
 

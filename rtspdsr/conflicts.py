@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from rtspdsr.model import Address
 
@@ -75,6 +76,7 @@ def _of_services(raw: object) -> Iterator[str]:
             if vip in backend_addresses:
                 yield f"{key}: {vip} is also {backend_addresses[vip]}; a backend needs an address of its own"
         yield from _of_ports(service, service_key)
+        yield from _of_health(service, service_key)
         yield from _of_backends(service, service_key)
 
 
@@ -88,6 +90,28 @@ def _of_ports(service: object, service_key: str) -> Iterator[str]:
                 yield f"{key}: {port!r} is already {first}"
             elif name == "opaque_ports" and isinstance(port, int) and port not in ports:
                 yield f"{key}: {port} is not in {service_key}.ports; name it there too"
+
+
+def _of_health(service: object, service_key: str) -> Iterator[str]:
+    health, key = _get(service, "health"), f"{service_key}.health"
+    url = _get(health, "probe_url") or ""
+    if _get(health, "check") == "describe" and not url:
+        yield f"{key}.check: 'describe' needs {key}.probe_url: what is to be described?"
+    interval_s, timeout_s = _get(health, "interval_s") or 1.0, _get(health, "timeout_s") or 0.8
+    if isinstance(interval_s, float | int) and isinstance(timeout_s, float | int) and timeout_s > interval_s:
+        yield f"{key}.timeout_s: {timeout_s:g} is longer than {key}.interval_s, {interval_s:g}"
+    if not isinstance(url, str) or not url.startswith("rtsp://"):
+        return
+    try:
+        host, port = ip_address(urlsplit(url).hostname or ""), urlsplit(url).port or 554
+    except ValueError:
+        yield f"{key}.probe_url: should name a VIP of the service by its address, as clients may"
+        return
+    if host not in [vip for _, vip in _addresses(service, "vips", service_key)]:
+        yield f"{key}.probe_url: {host} is not in {service_key}.vips; checks go through a VIP of the service"
+    opaque, ports = _get(service, "opaque_ports") or [], _get(service, "ports") or [554]
+    if isinstance(ports, list) and isinstance(opaque, list) and (port not in ports or port in opaque):
+        yield f"{key}.probe_url: port {port} is none on which {service_key} speaks RTSP in the clear"
 
 
 def _of_backends(service: object, service_key: str) -> Iterator[str]:

@@ -151,6 +151,32 @@ CASES = [
          ["service[0].ports: has 9 entries, 8 at most"]),
     Case("an opaque port that is not served", 'name = "cams"', 'name = "cams"\nopaque_ports = [322]',
          ["service[0].opaque_ports[0]: 322 is not in service[0].ports; name it there too"]),
+    Case("a check that is none", 'name = "cams"', 'name = "cams"\nhealth.check = "ping"',
+         ["service[0].health.check: 'ping' should be 'none', 'tcp', 'options' or 'describe'"]),
+    Case("a health key misspelt", 'name = "cams"', 'name = "cams"\nhealth.intervall_s = 2.0',
+         ["service[0].health.intervall_s: is no key; did you mean 'interval_s'?"]),
+    Case("a description of nothing", 'name = "cams"', 'name = "cams"\nhealth.check = "describe"',
+         ["service[0].health.check: 'describe' needs service[0].health.probe_url: what is to be described?"]),
+    Case("a check that outlasts its interval", 'name = "cams"', 'name = "cams"\nhealth.timeout_s = 1.5',
+         ["service[0].health.timeout_s: 1.5 is longer than service[0].health.interval_s, 1"]),
+    Case("a play of another protocol", 'name = "cams"',
+         'name = "cams"\nhealth.probe_url = "http://192.0.2.10/x"',
+         ["service[0].health.probe_url: 'http://192.0.2.10/x' should begin with rtsp:// and name a VIP of "
+          "the service"]),
+    Case("a play past the VIP", 'name = "cams"', 'name = "cams"\nhealth.probe_url = "rtsp://192.0.2.21/x"',
+         ["service[0].health.probe_url: 192.0.2.21 is not in service[0].vips; checks go through a VIP of the "
+          "service"]),
+    Case("a play by name", 'name = "cams"', 'name = "cams"\nhealth.probe_url = "rtsp://cams.example/x"',
+         ["service[0].health.probe_url: should name a VIP of the service by its address, as clients may"]),
+    Case("a play on another port", 'name = "cams"',
+         'name = "cams"\nhealth.probe_url = "rtsp://[2001:db8::10]:8554/x"',
+         ["service[0].health.probe_url: port 8554 is none on which service[0] speaks RTSP in the clear"]),
+    Case("plays too often", 'name = "cams"', 'name = "cams"\nhealth.play_interval_s = 5.0',
+         ["service[0].health.play_interval_s: 5.0 should be greater than or equal to 10"]),
+    Case("more than all of the backends", 'name = "cams"', 'name = "cams"\nhealth.reset_max_share = 1.5',
+         ["service[0].health.reset_max_share: 1.5 should be less than or equal to 1"]),
+    Case("marks that would run into each other", "[dataplane]", "[probe]\nmark_base = 0x10001\n[dataplane]",
+         ["probe.mark_base: 65537 should be a multiple of 65536: the lower 16 bits are a backend's number"]),
     Case("more backends than there is room for", "[dataplane]", "[dataplane]\nbackends_max = 1",
          ["dataplane.backends_max: 1 is too small for the 2 backends configured"]),
 ]  # fmt: skip
@@ -250,6 +276,24 @@ def test_changes_are_told_in_words_with_what_waits_for_a_restart(file: Path) -> 
     assert "service 'doors': removed" in diff(new, old)
 
 
+def test_changes_of_health_are_told_without_passwords(file: Path) -> None:
+    old = read(file, SMALLEST)
+    new = read(
+        file,
+        "[probe]\nrule_priority = 99\n"
+        + SMALLEST.replace(
+            'name = "cams"',
+            'name = "cams"\nhealth = {check = "tcp", probe_url = "rtsp://a:secret@192.0.2.10/x"}',
+        ),
+    )
+
+    assert diff(old, new) == [
+        "probe.rule_priority: 5000 -> 99 (needs a restart)",
+        "service 'cams': health.check: options -> tcp",
+        "service 'cams': health.probe_url changed",
+    ]
+
+
 def test_a_reload_applies_all_but_what_needs_a_restart(file: Path) -> None:
     old = read(file, SMALLEST)
     new = read(
@@ -269,6 +313,9 @@ def test_a_reload_applies_all_but_what_needs_a_restart(file: Path) -> None:
 # --- the shipped file --------------------------------------------------------------------------------
 
 
+REPEATED = (("service",), ("service", "backend"))  # written as [[...]]
+
+
 def keys_with_defaults() -> Iterator[tuple[tuple[str, ...], str, Any]]:
     for table, model in TABLES.items():
         for name, field in model.model_fields.items():
@@ -283,8 +330,9 @@ def shipped_tables() -> dict[tuple[str, ...], dict[str, Any]]:
     raw = tomllib.loads(SHIPPED.read_text(encoding="utf-8"))
     service = raw["service"][0]
     return {
-        **{(name,): raw[name] for name in ("daemon", "dataplane", "tracker", "log")},
+        **{(name,): raw[name] for name in ("daemon", "dataplane", "tracker", "log", "probe")},
         ("service",): service,
+        ("service", "health"): service["health"],
         ("service", "backend"): service["backend"][0],
     }
 
@@ -302,7 +350,8 @@ def test_the_shipped_file_has_every_key_with_its_default_and_a_comment(
     table: tuple[str, ...], key: str, default: Any, shipped_tables: dict[tuple[str, ...], dict[str, Any]]
 ) -> None:
     lines = SHIPPED.read_text(encoding="utf-8").splitlines()
-    header = f"[[{'.'.join(table)}]]" if table[0] == "service" else f"[{table[0]}]"
+    name = ".".join(table)
+    header = f"[[{name}]]" if table in REPEATED else f"[{name}]"
     start = lines.index(header)
     place = next(n for n, line in enumerate(lines[start:], start) if line.startswith(f"{key} = "))
 

@@ -50,6 +50,7 @@ def write_effective(config: Config) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(".new")
+        draft.touch(mode=0o640)  # a probe_url may hold a password
         draft.write_text(json.dumps(config.model_dump(mode="json"), indent=1) + "\n")
         draft.replace(path)
     except OSError as error:
