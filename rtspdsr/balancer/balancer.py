@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from rtspdsr.admin import Admin
 from rtspdsr.balancer import settings, status
+from rtspdsr.balancer.checks import Checks, jitter
 from rtspdsr.balancer.detour import Detour
 from rtspdsr.balancer.fleet import Fleet
 from rtspdsr.balancer.journal import Journal
@@ -47,6 +48,7 @@ from rtspdsr.core.events import (
     VipClaimed,
     VipUnheard,
 )
+from rtspdsr.core.health import Health
 from rtspdsr.core.tracker import Tracker
 from rtspdsr.dataplane.bpffs import Home
 from rtspdsr.dataplane.dataplane import Dataplane
@@ -78,6 +80,8 @@ class Balancer:
         self.fleet = Fleet(dataplane, registry, self._changed)
         self._tables = SlotTables(dataplane, self.fleet.usable, self._filled)
         self.tracker = Tracker(settings.limits(config), _names())
+        self.health = Health(jitter())
+        self._checks = Checks(self.fleet, self.health, self.apply, config)
         self._log, self._file = open_log(
             config.log.file,
             rotation=settings.rotation(config),
@@ -136,7 +140,7 @@ class Balancer:
             await self._take_over()
             detour.start()
             await admin.start()
-            jobs = [*upkeep.tasks(), self._tables.run, self._watch_maps]
+            jobs = [*upkeep.tasks(), self._tables.run, self._watch_maps, self._checks.run]
             tasks += [group.create_task(job()) for job in jobs]
             self._say(DaemonStarted(at=_now(), mode=self._modes, adopted=len(self._dataplane.adopted)))
             await self._stop.wait()
@@ -180,6 +184,7 @@ class Balancer:
 
     def _configure(self) -> None:
         self.fleet.configure(self._config)
+        self._checks.configure(self._config)
         self._neighbours.watch(self.fleet.addresses(), self.fleet.vips())
         settings.write_effective(self._config)
 
@@ -252,6 +257,7 @@ class Balancer:
                     )
                 case _:
                     self.apply(self.fleet.neighbour(change, _now()))
+                    self._checks.moved()
 
     async def _link(self, change: LinkChange) -> None:
         if change.ifindex:
@@ -260,6 +266,7 @@ class Balancer:
             self._dataplane.interface_changed(change.ifindex)
             if change.interface in self._attached and self._attached[change.interface] != change.ifindex:
                 await self._attach()  # the interface was removed and made again
+        self._checks.moved()
         self._unheard(await self._announcer.link(change))
 
     def _unheard(self, problems: Iterable[str]) -> None:

@@ -1,11 +1,14 @@
-"""Removes everything that outlives the daemon: program, maps and pins, and the VIPs' group memberships."""
+"""Removes everything that outlives the daemon: program, maps and pins, the VIPs' group
+memberships, and the rules and routes of checks."""
 
 import os
 
+from rtspdsr.balancer.settings import numbers
 from rtspdsr.config import Config
 from rtspdsr.dataplane.bpffs import Home
 from rtspdsr.network.announcer import Announcer
 from rtspdsr.network.neighbours import LinkChange, Neighbours
+from rtspdsr.network.probepath import ProbePath
 
 
 async def detach(config: Config) -> bool:
@@ -27,6 +30,8 @@ async def detach(config: Config) -> bool:
             if not unseen:
                 break
         await announcer.leave(vips)
+    async with ProbePath(numbers(config)) as path:
+        await path.lay(())
     home.remove()
     os.close(lock)
     return True

@@ -1,8 +1,8 @@
 """The backends as they are now: configured, resolved or lost, and how frames reach each.
 
-Handed a configuration, and what the neighbours say, it tells the forwarding core and gives back events;
-it asks for new slot tables where the usable backends have changed. A backend that has left the
-configuration takes no new clients, and keeps its number until the last pin to it is gone.
+Handed a configuration, what the neighbours say, and what checks found, it tells the forwarding core and
+gives back events; it asks for new slot tables where the usable backends have changed. A backend that has left
+the configuration takes no new clients, and keeps its number until the last pin to it is gone.
 """
 
 import asyncio
@@ -29,6 +29,7 @@ class Fleet:
         self._dataplane, self._registry, self._changed = dataplane, registry, changed
         self._heard: dict[Address, NeighbourChange] = {}
         self._leaving: set[int] = set(dataplane.left.backends)
+        self._down: set[int] = set()
         self._names: dict[tuple[str, int], str] = {}
         self.services: tuple[Service, ...] = ()
         self.settled = asyncio.Event()  #: each backend has been heard of, found or lost
@@ -82,6 +83,20 @@ class Fleet:
             events.append(self._event(service, backend, change, after, now))
         return events
 
+    def mark(self, backend_id: int, *, down: bool) -> None:
+        """Let checks decide whether a backend takes new clients."""
+        if down is (backend_id in self._down):
+            return
+        (self._down.add if down else self._down.discard)(backend_id)
+        for service, backend in self._all():
+            if backend.backend_id == backend_id:
+                self._set(service, backend)
+                self._changed(service)
+
+    def ifindex(self, address: Address) -> int:
+        """The interface towards a backend's address; 0 while that is not known."""
+        return self._heard[address].ifindex if address in self._heard else 0
+
     def usable(self, service: Service) -> list[Backend]:
         """The backends of a service that take new clients."""
         return [one for one in service.backends if self.state(one) is BackendState.UP]
@@ -89,7 +104,9 @@ class Fleet:
     def state(self, backend: Backend) -> BackendState:
         """Whether a backend takes new clients."""
         route = self._dataplane.route(backend.backend_id)
-        return BackendState.UP if route and route.mac else BackendState.UNRESOLVED
+        if route is None or route.mac is None:
+            return BackendState.UNRESOLVED
+        return BackendState.DOWN if backend.backend_id in self._down else BackendState.UP
 
     def retire(self, pinned: set[int]) -> None:
         """Forget the backends that have left the configuration and are in no pin any more."""
@@ -97,6 +114,7 @@ class Fleet:
             self._dataplane.remove_backend(backend_id)
             self._registry.forget_backend(backend_id)
             self._leaving.discard(backend_id)
+            self._down.discard(backend_id)
 
     @property
     def leaving(self) -> bool:
@@ -129,7 +147,7 @@ class Fleet:
             backend.backend_id,
             backend.addresses,
             route,
-            up=route.mac is not None and backend.backend_id not in self._leaving,
+            up=route.mac is not None and backend.backend_id not in self._leaving | self._down,
         )
 
     def _take_no_clients(self, backend_id: int) -> None:

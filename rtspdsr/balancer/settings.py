@@ -7,6 +7,7 @@ from rtspdsr.core.limits import TrackerLimits
 from rtspdsr.dataplane.dataplane import Sizes
 from rtspdsr.errors import RtspDsrError
 from rtspdsr.logfile import Rotation
+from rtspdsr.network.probepath import Numbers
 
 
 def sizes(config: Config) -> Sizes:
@@ -37,6 +38,12 @@ def limits(config: Config) -> TrackerLimits:
         header_bytes=section.header_kib << 10,
         stall_s=section.stall_s,
     )
+
+
+def numbers(config: Config) -> Numbers:
+    """Marks, tables and rules by which checks reach backends."""
+    section = config.probe
+    return Numbers(mark_base=section.mark_base, table_base=section.table_base, priority=section.rule_priority)
 
 
 def rotation(config: Config) -> Rotation:
