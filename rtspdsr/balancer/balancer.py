@@ -21,6 +21,7 @@ from rtspdsr.admin import Admin
 from rtspdsr.balancer import settings, status
 from rtspdsr.balancer.checks import Checks, jitter
 from rtspdsr.balancer.detour import Detour
+from rtspdsr.balancer.evictor import Evictor
 from rtspdsr.balancer.fleet import Fleet
 from rtspdsr.balancer.journal import Journal
 from rtspdsr.balancer.registry import Registry
@@ -37,10 +38,12 @@ from rtspdsr.core.events import (
     DaemonStopped,
     Effect,
     Event,
+    FlowForgotten,
     MapFilling,
     NetworkRestored,
     PinMade,
     PinReleased,
+    ResetOrdered,
     SessionEvent,
     SessionSummary,
     TableFilled,
@@ -82,6 +85,9 @@ class Balancer:
         self.tracker = Tracker(settings.limits(config), _names())
         self.health = Health(jitter())
         self._checks = Checks(self.fleet, self.health, self.apply, config)
+        self._evictor = Evictor(
+            self.fleet, self.health, self.tracker, dataplane, settings.numbers(config), self.apply
+        )
         self._log, self._file = open_log(
             config.log.file,
             rotation=settings.rotation(config),
@@ -140,7 +146,7 @@ class Balancer:
             await self._take_over()
             detour.start()
             await admin.start()
-            jobs = [*upkeep.tasks(), self._tables.run, self._watch_maps, self._checks.run]
+            jobs = [*upkeep.tasks(), self._tables.run, self._watch_maps, self._checks.run, self._evictor.run]
             tasks += [group.create_task(job()) for job in jobs]
             self._say(DaemonStarted(at=_now(), mode=self._modes, adopted=len(self._dataplane.adopted)))
             await self._stop.wait()
@@ -185,6 +191,7 @@ class Balancer:
     def _configure(self) -> None:
         self.fleet.configure(self._config)
         self._checks.configure(self._config)
+        self._evictor.configure(self._config)
         self._neighbours.watch(self.fleet.addresses(), self.fleet.vips())
         settings.write_effective(self._config)
 
@@ -220,6 +227,10 @@ class Balancer:
                     self._dataplane.place_client(event.service_id, event.client, event.backend_id)
                 case ClientReleased():
                     self._dataplane.release_client(event.service_id, event.client)
+                case FlowForgotten():
+                    self._dataplane.forget_flow(event.flow)
+                case ResetOrdered():
+                    self._evictor.reset(event)
         except MapFull as full:
             self._refused += 1
             self._fills(full.name, full.limit, full.limit)

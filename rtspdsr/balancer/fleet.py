@@ -97,6 +97,16 @@ class Fleet:
         """The interface towards a backend's address; 0 while that is not known."""
         return self._heard[address].ifindex if address in self._heard else 0
 
+    def problem(self, backend: Backend) -> str:
+        """Why a backend is not resolved; "" if it is."""
+        heard = [self._heard[address].problem for address in backend.addresses if address in self._heard]
+        return "" if not all(heard) else "; ".join(heard)
+
+    def vip(self, service_id: int, version: int) -> Address | None:
+        """A service's VIP of a family."""
+        vips = (vip for one in self.services if one.service_id == service_id for vip in one.vips)
+        return next((vip for vip in vips if vip.version == version), None)
+
     def usable(self, service: Service) -> list[Backend]:
         """The backends of a service that take new clients."""
         return [one for one in service.backends if self.state(one) is BackendState.UP]

@@ -185,6 +185,11 @@ class Health:
         """Whether a backend is to take no new clients. One that is not watched may."""
         return backend_id in self._members and self._members[backend_id][1].down
 
+    def problem(self, backend_id: int) -> str:
+        """What is wrong with a backend, by the checks that it fails; "" if it fails none."""
+        failing = self._members[backend_id][1].failing if backend_id in self._members else []
+        return "; ".join(checked.last.problem for _, checked in failing if checked.last is not None)
+
     # --- what is to be done --------------------------------------------------------------------------
 
     def due(self, now: float) -> list[Order]:

@@ -271,6 +271,21 @@ class Tracker:
             self._connections.end(connection, now, said)
         return said
 
+    def bound(self) -> list[Heard]:
+        """Whatever binds a client to a backend: connections, sessions without one, and lone pins."""
+        alone = (one for one in self._sessions.values() if one.connection is None)
+        return [*self._connections, *alone, *self._connections.lone]
+
+    def release(self, heard: Heard, reason: CloseReason, now: float) -> list[Event]:
+        """End one of those, and all sessions on it; its client is placed anew as soon as nothing binds it."""
+        said: list[Event] = []
+        if isinstance(heard, Connection):
+            for session in list(heard.sessions):
+                self._end_heard(session, reason, now, said)
+        if not heard.closed:
+            self._end_heard(heard, reason, now, said)
+        return said
+
     def release_backend(self, backend_id: int, reason: CloseReason, now: float) -> list[Event]:
         """End all that a backend has: the first of it at once, the rest with the next ticks."""
         everything: list[Heard] = [

@@ -204,6 +204,10 @@ class Dataplane:
         if place is not None:
             self._statistics.give_back(place)
 
+    def forget_flow(self, flow: FlowKey) -> None:
+        """Delete what XDP noted of a TCP connection at its SYN; no matter if there is nothing."""
+        self._maps["flows"].delete(layout.pack_flow(flow))
+
     def place_client(self, service_id: int, client: Address, backend_id: int) -> None:
         """Send new flows of a client to a backend. Raises MapFull."""
         self._write("clients", layout.pack_client(service_id, client), index(backend_id))
