@@ -68,7 +68,7 @@ IN_ORDER = sorted((*NATIVE, *GENERIC), key=lambda cell: cell.player is FFPLAY)
 
 
 def places(lab: Lab, cells: tuple[Cell, ...]) -> dict[Watch, str]:
-    """Each cell at a player's node of its own; those of gst-rtsp-server at either of the two, in turn."""
+    """Each cell at a player's node of its own; those of gst-rtsp-server pair by pair at either of two."""
     servers: dict[ServerKind, list[str]] = {}
     for node in lab.topology.backends:
         assert node.server
@@ -80,7 +80,7 @@ def places(lab: Lab, cells: tuple[Cell, ...]) -> dict[Watch, str]:
             url=url("clip", VIP6 if cell.version == 6 else VIP4),
             transport=cell.transport,
             seconds=WATCH_S,
-        ): servers[cell.server][number % len(servers[cell.server])]
+        ): servers[cell.server][number // 2 % len(servers[cell.server])]
         for number, cell in enumerate(cells)
     }
 
