@@ -18,6 +18,7 @@ import hatch_build
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OBJECT = "rtspdsr/dataplane/forward.bpf.o"
+CAPTURES = "rtspdsr/review/capture.py"
 
 
 @pytest.fixture(scope="module")
@@ -162,9 +163,14 @@ def test_what_the_daemon_imports_is_what_it_declares() -> None:
     used = {
         module: path
         for module, path in imported(ROOT / "rtspdsr")
-        if foreign(module) and not path.startswith("rtspdsr/lab/")
+        if foreign(module) and not path.startswith(("rtspdsr/lab/", CAPTURES))
     }
     assert set(used) == names(PROJECT["dependencies"]), used
+
+
+def test_what_reads_captures_imports_beyond_that_is_in_its_extra() -> None:
+    used = {module for module, path in imported(ROOT / "rtspdsr") if foreign(module) and path == CAPTURES}
+    assert used == names(PROJECT["optional-dependencies"]["pcap"])
 
 
 def test_what_the_lab_imports_beyond_that_is_in_its_extra() -> None:

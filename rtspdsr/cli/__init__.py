@@ -25,6 +25,7 @@ COMMANDS = {
     "sessions": "view",
     "place": "view",
     "verdicts": "daemon",
+    "review": "review",
     "backend": "backend",
     "lab": "lab",
 }
