@@ -47,22 +47,30 @@ static __always_inline struct pin_statistics *statistics_at(__u32 place)
 }
 
 /*
- * How far the client's acknowledgements and its own stream have come. Numbers of an earlier connection are
- * no base to reckon from, so a SYN clears it. An acknowledgement number of 0 stands for "no base"; a true 0
- * (once in 4 GiB) is left to the next segment, which brings its progress as well.
+ * A SYN: numbers of an earlier connection are no base to reckon from. (A function that is called, since it is
+ * rare, and since the object describes only those structs that a function or a map names.)
+ */
+static __noinline void begin_anew(struct pin_statistics *pin, __u32 next_sequence)
+{
+	pin->next_sequence = next_sequence;
+	pin->acknowledged = 0;
+}
+
+/*
+ * How far the client's acknowledgements and its own stream have come. An acknowledgement number of 0 stands
+ * for "no base"; a true 0 (once in 4 GiB) is left to the next segment, which brings its progress as well.
  */
 static __always_inline void count_tcp(struct pin_statistics *pin, const struct packet *packet)
 {
-	bool opening = packet->tcp_flags & SYN || !pin->packets;
 	__u32 next = packet->sequence + packet->payload_length + !!(packet->tcp_flags & SYN) +
 		     !!(packet->tcp_flags & FIN);
 	__s32 progress = packet->acknowledgement - pin->acknowledged;
 
-	if (opening || (__s32)(next - pin->next_sequence) > 0)
+	if (packet->tcp_flags & SYN)
+		return begin_anew(pin, next);
+	if (!pin->packets || (__s32)(next - pin->next_sequence) > 0)
 		pin->next_sequence = next;
-	if (packet->tcp_flags & SYN) {
-		pin->acknowledged = 0;
-	} else if (packet->tcp_flags & ACK && packet->acknowledgement) {
+	if (packet->tcp_flags & ACK && packet->acknowledgement) {
 		if (!pin->acknowledged) {
 			pin->acknowledged = packet->acknowledgement;
 		} else if (progress > 0) {
@@ -73,7 +81,7 @@ static __always_inline void count_tcp(struct pin_statistics *pin, const struct p
 }
 
 /* Take in the first report block of an RTCP packet that has one in full. */
-static __noinline void take_report(struct pin_statistics *pin, struct packet *packet)
+static __always_inline void take_report(struct pin_statistics *pin, const struct packet *packet)
 {
 	struct rtcp *rtcp = packet->transport + sizeof(struct udphdr);
 	struct report_block *block = (void *)(rtcp + 1);
@@ -105,7 +113,7 @@ static __always_inline bool is_report(const struct packet *packet)
 	       (rtcp->type == RTCP_RECEIVER_REPORT || rtcp->type == RTCP_SENDER_REPORT);
 }
 
-static __always_inline void count_pin(__u32 place, struct packet *packet)
+static __always_inline void count_pin(__u32 place, const struct packet *packet)
 {
 	struct pin_statistics *pin;
 

@@ -2,8 +2,8 @@
 
 Each kind of packet, from one client and from many drawn at random, against three programs that do less:
 nothing, a swap of MAC addresses (the floor), and one hash lookup with a rewrite (the reference). The ratio
-to the reference is the figure to judge by: it holds where nanoseconds swing. What drawing a client costs
-is measured in the same rounds, before the empty program, and taken off.
+to what the reference took in the same round is the figure to judge by: it holds where nanoseconds swing.
+What drawing a client costs is measured in the same rounds, before the empty program, and taken off.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
 from itertools import islice
+from operator import truediv
+from statistics import median
 
 from scapy.packet import Packet
 
@@ -116,13 +118,13 @@ class Cell:
     """One line of the table.
 
     nanoseconds: of a packet, without the draw
-    ratio:       its median over that of the reference with as many flows
+    ratio:       to what the reference took in the same round, with as many flows
     """
 
     case: str
     flows: int
     nanoseconds: Spread
-    ratio: float
+    ratio: Spread
 
 
 def core(case: Case, flows: int) -> XdpRunner:
@@ -172,10 +174,13 @@ def measure(flows: int, rounds: int) -> list[Cell]:
             side(name, floor.program(name), CASES[0])
         for case in CASES:
             side(case.name, stack.enter_context(core(case, flows)).program, case)
-        measured = {name: Spread.of(values) for name, values in interleave(sides, rounds).items()}
-    draw = measured.pop(DRAW).median - measured["empty"].median
-    net = {name: one.less(draw) if name in drawn else one for name, one in measured.items()}
-    return [Cell(name, flows, one, one.median / net["reference"].median) for name, one in net.items()]
+        measured = interleave(sides, rounds)
+    draw = median(measured.pop(DRAW)) - median(measured["empty"])
+    net = {name: [one - draw * (name in drawn) for one in values] for name, values in measured.items()}
+    return [
+        Cell(name, flows, Spread.of(values), Spread.of(list(map(truediv, values, net["reference"]))))
+        for name, values in net.items()
+    ]
 
 
 def bench(rounds: int) -> list[Cell]:
@@ -184,7 +189,7 @@ def bench(rounds: int) -> list[Cell]:
 
 
 def report(cells: list[Cell]) -> str:
-    """The cells as a table in Markdown: median, first to ninth tenth, times the reference."""
+    """The cells as a table in Markdown: median (first to ninth tenth), median of the ratios."""
     counts = sorted({cell.flows for cell in cells})
     shown = {(cell.case, cell.flows): _shown(cell) for cell in cells}
     rows = [
@@ -197,4 +202,4 @@ def report(cells: list[Cell]) -> str:
 
 def _shown(cell: Cell) -> str:
     spread = cell.nanoseconds
-    return f"{spread.median:.0f} ({spread.low:.0f}-{spread.high:.0f}), {cell.ratio:.2f}x"
+    return f"{spread.median:.0f} ({spread.low:.0f}-{spread.high:.0f}), {cell.ratio.median:.2f}x"

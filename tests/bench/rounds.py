@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """What one side measured over all rounds, in the unit of the measure.
+    """What one side measured over all rounds.
 
     low, high: the first and the ninth tenth
     """
@@ -24,10 +24,6 @@ class Spread:
         """The spread of two measurements or more."""
         tenths = statistics.quantiles(measured, n=10, method="inclusive")
         return cls(statistics.median(measured), min(measured), tenths[0], tenths[-1])
-
-    def less(self, known: float) -> "Spread":
-        """The same without a known part."""
-        return Spread(self.median - known, self.least - known, self.low - known, self.high - known)
 
 
 def interleave(sides: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:

@@ -21,4 +21,3 @@ def test_every_side_is_measured_once_a_round_in_changing_order_after_a_warm_up()
 def test_a_spread_is_told_by_its_median_and_its_tenths() -> None:
     spread = Spread.of([float(value) for value in range(11)])
     assert (spread.median, spread.least, spread.low, spread.high) == (5, 0, 1, 9)
-    assert spread.less(2) == Spread(3, -2, -1, 7)
