@@ -1,16 +1,19 @@
 """The append-only journal of live sessions, from which a restarted daemon knows them again.
 
-Handed records (a session's snapshot, or that it has ended), it appends one JSON line each; read back, it
-gives the last snapshot of every session that had not ended. It survives SIGKILL because each ``flush``
-is one write to the page cache; it need not survive a reboot, which ends every session anyway, so a
-journal of another boot is discarded. When it has grown long, ``rotate`` begins a new file beside the old
-one: the caller writes every live session once more, then drops the old file.
+Handed records (a session's snapshot, or that it has ended), it notes one JSON line each; ``flush`` appends
+them, in a thread so that a slow disk holds up nobody. Read back, it gives the last snapshot of every
+session that had not ended. It survives SIGKILL because each flush ends in the page cache; it need not
+survive a reboot, which ends every session anyway, so records of another boot are passed over. When it has
+grown long, a new file is begun beside the old one: the caller writes every live session once more, then
+drops the old file. At every moment the files on disk hold every session that was ever flushed.
 """
 
 import json
 import os
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from rtspdsr.errors import RtspDsrError
@@ -29,8 +32,10 @@ class Journal:
         """
         self._new, self._old = directory / "journal", directory / "journal.old"
         self._boot = boot_id or _BOOT_ID.read_text().strip()
-        self._lines: list[str] = []
-        self.failed = 0
+        self._lines: deque[str] = deque()
+        self._writing = Lock()
+        self._headed = False  # whether the open file names this boot
+        self.failed = 0  #: flushes that the disk refused: after a restart some sessions may be unknown
         try:
             directory.mkdir(parents=True, exist_ok=True)
             self._file = self._open(self._new)
@@ -53,7 +58,7 @@ class Journal:
                     found[name] = record
         return found
 
-    def write(self, name: str, snapshot: dict[str, Any]) -> None:
+    def write(self, name: str, snapshot: Mapping[str, Any]) -> None:
         """Note how a session stands."""
         self._lines.append(json.dumps({"name": name, **snapshot}, separators=(",", ":")))
 
@@ -61,45 +66,65 @@ class Journal:
         """Note that a session has ended."""
         self._lines.append(json.dumps({"name": name, "ended": True}, separators=(",", ":")))
 
-    def flush(self) -> None:
-        """Append what was noted; what cannot be written is counted and lost, forwarding goes on."""
-        if not self._lines:
-            return
-        data = ("\n".join(self._lines) + "\n").encode()
-        self._lines.clear()
-        try:
-            os.write(self._file, data)
-        except OSError:
-            self.failed += 1
+    @property
+    def pending(self) -> bool:
+        """Whether anything waits for ``flush``."""
+        return bool(self._lines)
+
+    def flush(self) -> bool:
+        """Append what was noted. False if the disk refused: that is counted and lost, forwarding goes on."""
+        with self._writing:
+            lines = self._noted()
+            if not lines:
+                return True
+            try:
+                _append(self._file, lines if self._headed else [self._heading(), *lines])
+            except OSError:
+                self.failed += 1
+                return False
+            self._headed = True
+            return True
 
     @property
     def long(self) -> bool:
         """Whether ``rotate`` is due."""
         return not self._old.exists() and os.fstat(self._file).st_size > ROTATE_AT
 
-    def rotate(self) -> None:
-        """Begin a new file. Write every live session, then ``drop_old``."""
-        self.flush()
-        os.close(self._file)
-        self._new.rename(self._old)
-        self._file = self._open(self._new)
+    def rotate(self) -> bool:
+        """Begin a new file. Write every live session, then ``drop_old``. False if the disk refused."""
+        with self._writing:
+            try:
+                self._new.rename(self._old)
+                file = self._open(self._new)
+            except OSError:
+                self.failed += 1
+                return False
+            os.close(self._file)
+            self._file, self._headed = file, False
+            return True
 
     def drop_old(self) -> None:
-        """Remove the old file: every live session stands in the new one."""
-        self.flush()
-        self._old.unlink(missing_ok=True)
+        """Remove the old file if every live session stands in the new one."""
+        if self.flush():
+            self._old.unlink(missing_ok=True)
 
-    def rewrite(self, snapshots: dict[str, dict[str, Any]]) -> None:
-        """Replace everything by these snapshots: what a restarted daemon has taken over."""
-        os.close(self._file)
-        draft = self._new.with_suffix(".draft")
-        draft.unlink(missing_ok=True)
-        self._file = self._open(draft)
+    def rewrite(self, snapshots: Mapping[str, Mapping[str, Any]]) -> None:
+        """Replace everything by what a restarted daemon has taken over, if the disk allows."""
         for name, snapshot in snapshots.items():
             self.write(name, snapshot)
-        self.flush()
-        draft.rename(self._new)  # from one whole file to another: a kill in between loses nothing
-        self.drop_old()
+        lines = self._noted()
+        draft = self._new.with_suffix(".draft")
+        try:
+            draft.unlink(missing_ok=True)
+            file = self._open(draft)
+            _append(file, [self._heading(), *lines])
+            draft.rename(self._new)  # from one whole file to another: a kill in between loses nothing
+        except OSError:
+            self.failed += 1
+            return
+        os.close(self._file)
+        self._file, self._headed = file, True
+        self._old.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Write what is left and close the file."""
@@ -107,9 +132,14 @@ class Journal:
         os.close(self._file)
 
     def _open(self, path: Path) -> int:
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        os.write(descriptor, b"\n" + json.dumps({"boot": self._boot}).encode() + b"\n")
-        return descriptor
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+    def _noted(self) -> list[str]:
+        """Take what was noted so far; another thread may note more meanwhile."""
+        return [self._lines.popleft() for _ in range(len(self._lines))]
+
+    def _heading(self) -> str:
+        return json.dumps({"boot": self._boot})
 
     def _records(self, path: Path) -> Iterator[dict[str, Any]]:
         """The records that this boot wrote; a line cut by a crash is passed over."""
@@ -130,3 +160,16 @@ class Journal:
                     ours = record["boot"] == self._boot
                 elif ours:
                     yield record
+
+
+def _append(descriptor: int, lines: list[str]) -> None:
+    """Write whole lines. What a full disk cuts is closed by a line end before the next write."""
+    data = memoryview(("\n" + "\n".join(lines) + "\n").encode())
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def remove(directory: Path) -> None:
+    """Remove the journal of a directory: its sessions are at an end."""
+    for name in ("journal", "journal.old", "journal.draft"):
+        (directory / name).unlink(missing_ok=True)
