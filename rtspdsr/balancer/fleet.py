@@ -76,7 +76,7 @@ class Fleet:
             if change.address not in backend.addresses:
                 continue
             before, after = self._dataplane.route(backend.backend_id), self._route(backend)
-            if before == after and change.mac:
+            if before == after and after.mac:
                 continue
             self._set(service, backend)
             self._changed(service)

@@ -130,6 +130,19 @@ def test_the_same_news_twice_is_told_once(stand: Stand) -> None:
     assert stand.requested == []
 
 
+def test_a_backend_that_answers_at_one_of_two_addresses_is_neither_lost_nor_news(stand: Stand) -> None:
+    both = config("192.0.2.11").model_dump(mode="json", by_alias=True)
+    both["service"][0]["backend"][0]["addresses"].append("2001:db8::11")
+    stand.fleet.configure(Config.model_validate(both))
+    for address in ("192.0.2.11", "2001:db8::11"):
+        stand.fleet.neighbour(heard(address, mac(11)), 1.0)
+    stand.requested.clear()
+    assert stand.fleet.neighbour(heard("192.0.2.11", None, "no ARP answer"), 9.0) == []
+    assert stand.requested == []
+    (event,) = stand.fleet.neighbour(heard("2001:db8::11", None, "no ND answer"), 9.5)
+    assert isinstance(event, BackendLost)
+
+
 def test_a_backend_out_of_the_configuration_keeps_its_sessions_until_the_last_pin_is_gone(
     stand: Stand,
 ) -> None:
