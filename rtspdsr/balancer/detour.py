@@ -15,7 +15,7 @@ from rtspdsr.dataplane.dataplane import Dataplane
 from rtspdsr.dataplane.reinjection import Checksum
 from rtspdsr.model import Address, Segment
 
-SLICE_S = 0.010  # at a stretch; the tracker's deadline is 0.3 s
+SLICE_S = 0.010  # at a stretch; the tracker's deadline is 0.19 s
 BACKLOG_MAX = 20_000  # records taken from the ring and not read yet: 40 MiB of frames at most
 
 Receive = Callable[[Segment], None]

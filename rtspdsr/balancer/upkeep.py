@@ -13,8 +13,11 @@ from rtspdsr.core.events import Event
 from rtspdsr.core.tracker import Tracker
 from rtspdsr.dataplane.dataplane import Dataplane
 
-BEAT_S = 0.1
-DEADLINE_S = 0.3  # a daemon that has been silent for so long is taken for dead: XDP forwards unread
+BEAT_S = 0.02
+#: A daemon that has been silent for so long is taken for dead: XDP forwards unread. What its ring swallowed
+#: until then comes again after 0.2 s at the earliest (Linux), so that one retransmission is all it costs.
+DEADLINE_S = 0.19
+ROOM_S = 0.1  # between two looks at the room for statistics
 TIMER_S = 0.05
 SLICE_S = 0.005
 READ_AT_ONCE = 200  # flows read between two looks at the clock
@@ -69,7 +72,7 @@ class Upkeep:
         while True:
             if self._dataplane.scarce:
                 await asyncio.to_thread(self._dataplane.grow)
-            await asyncio.sleep(BEAT_S)
+            await asyncio.sleep(ROOM_S)
 
     async def copies(self) -> None:
         """Replace a long journal by one that holds the living sessions alone."""
