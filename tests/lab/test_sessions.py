@@ -224,19 +224,35 @@ def two_backends(lab: Lab) -> Tale:
     return Tale(client, (first.stop(), second.stop()))
 
 
-def ffmpeg_moves_to_tcp(lab: Lab) -> Tale:
-    """Get no UDP, and ask for TCP on the same connection."""
-    client = begin(lab, "player2", "gst-a")
-    block_udp(lab, "player2")
+def fall_back(lab: Lab, player: PlayerKind, node: str, backend: str, *options: str) -> Tale:
+    """Play as the player likes it best, until it has got pictures."""
+    client = begin(lab, node, backend)
     watch = Watch(
-        player=PlayerKind.FFMPEG,
-        node="player2",
+        player=player,
+        node=node,
         url=url("clip"),
         transport=Transport.AUTO,
         seconds=STORY_S,
-        options=("-timeout", "2000000"),
+        options=options,
     )
     return Tale(client, (watch_until(lab, watch),))
+
+
+def ffmpeg_moves_to_tcp(lab: Lab) -> Tale:
+    """Get no UDP, and ask for TCP on the same connection."""
+    block_udp(lab, "player2")
+    return fall_back(lab, PlayerKind.FFMPEG, "player2", "gst-a", "-timeout", "2000000")
+
+
+def gstreamer_moves_to_tcp(lab: Lab) -> Tale:
+    """Get no UDP, and begin anew over TCP."""
+    block_udp(lab, "player3")
+    return fall_back(lab, PlayerKind.GSTREAMER, "player3", "gst-b", "timeout=2000000")
+
+
+def behind_random_nat(lab: Lab) -> Tale:
+    """Get no UDP because the NAT in between changes ports."""
+    return fall_back(lab, PlayerKind.FFMPEG, "player-random", "gst-a", "-timeout", "2000000")
 
 
 def moves_to_tcp(lab: Lab) -> Tale:
@@ -253,35 +269,6 @@ def moves_to_tcp(lab: Lab) -> Tale:
         assert 4 in client.hear_frames(100)
         assert client.request("TEARDOWN", url("clip"), Session=session).status == 200
         return Tale(client.source, server_session=session, client_ports=(client.port,))
-
-
-def gstreamer_moves_to_tcp(lab: Lab) -> Tale:
-    """Get no UDP, and begin anew over TCP."""
-    client = begin(lab, "player3", "gst-b")
-    block_udp(lab, "player3")
-    watch = Watch(
-        player=PlayerKind.GSTREAMER,
-        node="player3",
-        url=url("clip"),
-        transport=Transport.AUTO,
-        seconds=STORY_S,
-        options=("timeout=2000000",),
-    )
-    return Tale(client, (watch_until(lab, watch),))
-
-
-def behind_random_nat(lab: Lab) -> Tale:
-    """Get no UDP because the NAT in between changes ports."""
-    client = begin(lab, "player-random", "gst-a")
-    watch = Watch(
-        player=PlayerKind.FFMPEG,
-        node="player-random",
-        url=url("clip"),
-        transport=Transport.AUTO,
-        seconds=STORY_S,
-        options=("-timeout", "2000000"),
-    )
-    return Tale(client, (watch_until(lab, watch),))
 
 
 def publishes_over_udp(lab: Lab) -> Tale:
