@@ -31,6 +31,9 @@ class Operator(Protocol):
     def sessions(self) -> list[dict[str, Any]]:
         """Every live session."""
 
+    def backends(self) -> list[dict[str, Any]]:
+        """Every backend, and how it is."""
+
     def place(self, service: str, client: Address, backend: str) -> None:
         """Send a client's new connections to a backend. Raises RtspDsrError."""
 
@@ -46,6 +49,7 @@ class Admin:
             [
                 web.get("/v1/status", self._status),
                 web.get("/v1/sessions", self._sessions),
+                web.get("/v1/backends", self._backends),
                 web.put("/v1/services/{service}/clients/{client}", self._place),
             ]
         )
@@ -76,6 +80,9 @@ class Admin:
 
     async def _sessions(self, _request: web.Request) -> web.Response:
         return web.json_response(self._operator.sessions())
+
+    async def _backends(self, _request: web.Request) -> web.Response:
+        return web.json_response(self._operator.backends())
 
     async def _place(self, request: web.Request) -> web.Response:
         try:

@@ -24,6 +24,9 @@ class Desk:
     def sessions(self) -> list[dict[str, Any]]:
         return [{"session": "6f1c"}]
 
+    def backends(self) -> list[dict[str, Any]]:
+        return [{"name": "cam-a", "state": "down"}]
+
     def place(self, service: str, client: Address, backend: str) -> None:
         if backend == "down":
             raise RtspDsrError("backend down takes no new clients: it is unresolved")
@@ -44,9 +47,10 @@ async def admin(desk: Desk, tmp_path: Path) -> AsyncIterator[Path]:
     await running.stop()
 
 
-async def test_status_and_sessions_are_answered(admin: Path) -> None:
+async def test_status_sessions_and_backends_are_answered(admin: Path) -> None:
     assert await ask(admin, "GET", "/v1/status") == {"sessions": 2}
     assert await ask(admin, "GET", "/v1/sessions") == [{"session": "6f1c"}]
+    assert await ask(admin, "GET", "/v1/backends") == [{"name": "cam-a", "state": "down"}]
 
 
 async def test_only_root_and_its_group_may_open_the_socket(admin: Path) -> None:

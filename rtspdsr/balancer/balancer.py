@@ -12,7 +12,6 @@ import secrets
 import signal
 import socket
 import time
-import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -31,31 +30,22 @@ from rtspdsr.clientnames import client_name
 from rtspdsr.config import Config, diff, load
 from rtspdsr.core.events import (
     ClientPlaced,
-    ClientReleased,
     ConfigRefused,
     ConfigReloaded,
     DaemonStarted,
     DaemonStopped,
-    Effect,
     Event,
-    FlowForgotten,
-    MapFilling,
     NetworkRestored,
-    PinMade,
-    PinReleased,
-    ResetOrdered,
-    SessionEvent,
-    SessionSummary,
     TableFilled,
-    TrackerFault,
     VipClaimed,
     VipUnheard,
 )
 from rtspdsr.core.health import Health
+from rtspdsr.core.standing import Standings
 from rtspdsr.core.tracker import Tracker
 from rtspdsr.dataplane.bpffs import Home
 from rtspdsr.dataplane.dataplane import Dataplane
-from rtspdsr.errors import ConfigError, MapFull, RtspDsrError
+from rtspdsr.errors import ConfigError, RtspDsrError
 from rtspdsr.model import Address, BackendState, Segment, Service
 from rtspdsr.network.announcer import Announcer
 from rtspdsr.network.links import LinkChange, Restored
@@ -84,22 +74,22 @@ class Balancer:
         self._tables = SlotTables(dataplane, self.fleet.usable, self._filled)
         self.tracker = Tracker(settings.limits(config), _names())
         self.health = Health(jitter())
+        self._standings = Standings()
         self._checks = Checks(self.fleet, self.health, self.apply, config)
         self._evictor = Evictor(
             self.fleet, self.health, self.tracker, dataplane, settings.numbers(config), self.apply
         )
-        self._log, self._file = open_log(
+        log, self._file = open_log(
             config.log.file,
             rotation=settings.rotation(config),
             queue_max=config.log.queue_max,
             names=self.fleet,
             client_name=client_name(config.log.client_addresses, config.daemon.state_dir),
         )
+        self._applier = Applier(dataplane, self.tracker, log, journal, self._evictor.reset)
         self._neighbours = Neighbours(config.dataplane.interfaces)
         self._announcer = Announcer()
-        self._stop = asyncio.Event()
-        self._faults = self._refused = 0
-        self._told: dict[str, float] = {}
+        self._stop, self._reload = asyncio.Event(), asyncio.Event()
         self._modes: dict[str, str] = {}
         self._attached: dict[str, int] = {}
         self._own_macs: set[bytes] = set()
@@ -120,7 +110,7 @@ class Balancer:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, lambda: asyncio.ensure_future(self.reload()))
+        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         loop.add_signal_handler(signal.SIGUSR1, self._file.reopen)
         try:
             async with self._neighbours, self._announcer:
@@ -138,15 +128,22 @@ class Balancer:
         self._restore()
         gc.collect()
         gc.freeze()  # a full collection of what stands from here on would hold the loop for 10 ms and more
-        detour = Detour(self._dataplane, self._receive, self._claimed, self._failed)
-        upkeep = Upkeep(self._dataplane, self.tracker, self._journal, self.apply)
+        detour = Detour(self._dataplane, self._receive, self._claimed, self._applier.failed)
+        upkeep = Upkeep(self._dataplane, self.tracker, self._journal, self._applier)
         admin = Admin(self, self._config.daemon.run_dir)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._follow_network())]
             await self._take_over()
             detour.start()
             await admin.start()
-            jobs = [*upkeep.tasks(), self._tables.run, self._watch_maps, self._checks.run, self._evictor.run]
+            jobs = [
+                *upkeep.tasks(),
+                self._reloads,
+                self._tables.run,
+                self._watch,
+                self._checks.run,
+                self._evictor.run,
+            ]
             tasks += [group.create_task(job()) for job in jobs]
             self._say(DaemonStarted(at=_now(), mode=self._modes, adopted=len(self._dataplane.adopted)))
             await self._stop.wait()
@@ -179,9 +176,12 @@ class Balancer:
         self._attached = {name: socket.if_nametoindex(name) for name in section.interfaces}
 
     def _restore(self) -> None:
-        """Take the sessions over that an earlier daemon left in its journal and its pins."""
-        now = _now()
-        events = self.tracker.restore(self._journal.sessions(), self._dataplane.adopted, now)
+        """Take the sessions over that an earlier daemon left in its journal and its pins.
+
+        A journal without pins is of sessions that have ended with them: its numbers mean nothing any more.
+        """
+        records = self._journal.sessions() if self._dataplane.adopted else {}
+        events = self.tracker.restore(records, self._dataplane.adopted, _now())
         self.apply(events)
         placed = {(one.service_id, one.client) for one in events if isinstance(one, ClientPlaced)}
         for service_id, client in set(self._dataplane.clients()) - placed:
@@ -197,54 +197,17 @@ class Balancer:
 
     # --- what happens
 
+    def apply(self, events: Iterable[Event]) -> None:
+        """Put events in force."""
+        self._applier.apply(events)
+
     def _receive(self, segment: Segment) -> None:
         self.apply(self.tracker.receive(segment, _now()))
 
-    def apply(self, events: Iterable[Event]) -> None:
-        """Put events in force: effects in the forwarding core, facts in the log and the journal."""
-        changed: dict[str, None] = {}
-        for event in events:
-            if isinstance(event, Effect):
-                self._effect(event)
-                continue
-            self._log.write(event)
-            if isinstance(event, SessionSummary):
-                changed.pop(event.session, None)
-                self._journal.end(event.session)
-            elif isinstance(event, SessionEvent) and event.session in self.tracker.sessions:
-                changed[event.session] = None
-        for name in changed:
-            self._journal.write(name, self.tracker.snapshot(name))
-
-    def _effect(self, event: Effect) -> None:
-        try:
-            match event:
-                case PinMade():
-                    self._dataplane.pin(event.pin)
-                case PinReleased():
-                    self._dataplane.unpin(event.flow)
-                case ClientPlaced():
-                    self._dataplane.place_client(event.service_id, event.client, event.backend_id)
-                case ClientReleased():
-                    self._dataplane.release_client(event.service_id, event.client)
-                case FlowForgotten():
-                    self._dataplane.forget_flow(event.flow)
-                case ResetOrdered():
-                    self._evictor.reset(event)
-        except MapFull as full:
-            self._refused += 1
-            self._fills(full.name, full.limit, full.limit)
-
     def _claimed(self, vip: Address, mac: bytes, ifindex: int) -> None:
-        if mac not in self._own_macs and self._due(f"claim {vip}"):
+        if mac not in self._own_macs and self._applier.due(f"claim {vip}"):
             interface = _interface(ifindex)
             self._say(VipClaimed(at=_now(), vip=vip, mac=mac.hex(":"), interface=interface))
-
-    def _failed(self, error: Exception) -> None:
-        self._faults += 1
-        if self._due("fault"):
-            problem = "".join(traceback.format_exception(error))
-            self._say(TrackerFault(at=_now(), problem=problem, faults=self._faults))
 
     def _changed(self, service: Service) -> None:
         self._tables.request(service)
@@ -284,11 +247,13 @@ class Balancer:
         for problem in problems:
             self._say(VipUnheard(at=_now(), problem=problem))
 
-    async def _watch_maps(self) -> None:
+    async def _watch(self) -> None:
         while True:
             limit = self._config.dataplane.pins_max
             if self._dataplane.pins > FILLING * limit:
-                self._fills("pins", self._dataplane.pins, limit)
+                self._applier.fills("pins", self._dataplane.pins, limit)
+            backends = {one.service_id: [it.backend_id for it in one.backends] for one in self.fleet.services}
+            self.apply(self._standings.judge(backends, _now()))
             if self.fleet.leaving:
                 pinned = await asyncio.to_thread(self._dataplane.pinned_backends)
                 self.fleet.retire(pinned)
@@ -296,19 +261,26 @@ class Balancer:
 
     # --- what an operator asks
 
+    async def _reloads(self) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()
+            await self.reload()
+
     async def reload(self) -> None:
         """Read the configuration again; a bad one is refused, and the old one stays in force."""
+        former = self._config
         try:
             new = await asyncio.to_thread(load, self._path)
-            changes = diff(self._config, new)
-            former, self._config = self._config, self._config.reloaded(new)
-            try:
-                self._configure()
-            except ConfigError:
+            changes = diff(former, new)
+            self._config = former.reloaded(new)
+            self._configure()
+        except RtspDsrError as error:
+            if self._config is not former:
                 self._config = former
-                raise
-        except ConfigError as error:
-            self._say(ConfigRefused(at=_now(), mistakes=error.mistakes))
+                self._configure()
+            mistakes = error.mistakes if isinstance(error, ConfigError) else (str(error),)
+            self._say(ConfigRefused(at=_now(), mistakes=mistakes))
             return
         self.tracker.limits = settings.limits(self._config)
         self._file.rotation = settings.rotation(self._config)
@@ -329,13 +301,17 @@ class Balancer:
             "modes": self._modes,
             "pins": self._dataplane.pins,
             "pins_max": self._config.dataplane.pins_max,
-            "pins_refused": self._refused,
+            "pins_refused": self._applier.refused,
             "sessions": len(self.tracker.sessions),
-            "faults": self._faults,
+            "faults": self._applier.faults,
             "reinjections_failed": self._dataplane.reinjections_failed,
             "lines_dropped": self._file.dropped_lines,
             "services": status.services(self._dataplane, self.fleet, self.tracker),
         }
+
+    def backends(self) -> list[dict[str, Any]]:
+        """Every backend, and how it is."""
+        return status.backends(self.fleet, self.health, self._standings, self.tracker, _now())
 
     def sessions(self) -> list[dict[str, Any]]:
         """Every live session."""
@@ -346,22 +322,6 @@ class Balancer:
 
     def _say(self, event: Event) -> None:
         self.apply([event])
-
-    def _fills(self, name: str, entries: int, limit: int) -> None:
-        if self._due(f"map {name}"):
-            self._say(
-                MapFilling(
-                    at=_now(), map=name, entries=entries, entries_max=limit, entries_refused=self._refused
-                )
-            )
-
-    def _due(self, what: str) -> bool:
-        """Whether a thing that may repeat quickly is to be told now."""
-        now = _now()
-        if now - self._told.get(what, -REPEAT_S) < REPEAT_S:
-            return False
-        self._told[what] = now
-        return True
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -4,10 +4,13 @@ Handed the parts of a daemon, it reads them and gives back JSON-able dicts; it c
 """
 
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 from rtspdsr.balancer.fleet import Fleet
+from rtspdsr.core.health import Health
 from rtspdsr.core.session import Session
+from rtspdsr.core.standing import Standings
 from rtspdsr.core.tracker import Tracker
 from rtspdsr.dataplane.dataplane import Dataplane
 from rtspdsr.model import Service
@@ -39,6 +42,45 @@ def _service(service: Service, dataplane: Dataplane, fleet: Fleet, sessions: Cou
             }
             for one in service.backends
         ],
+    }
+
+
+def backends(
+    fleet: Fleet, health: Health, standings: Standings, tracker: Tracker, now: float
+) -> list[dict[str, Any]]:
+    """Every backend: its state and why, what its checks found last, and what its clients tell."""
+    sessions = Counter(one.backend_id for one in tracker.sessions.values())
+    return [
+        {
+            "service": service.name,
+            "name": one.name,
+            "addresses": [str(address) for address in one.addresses],
+            "state": fleet.state(one),
+            "problem": fleet.problem(one) or health.problem(one.backend_id),
+            "sessions": sessions[one.backend_id],
+            "standing": (judged := standings.of(one.backend_id)).standing,
+            "standing_problem": judged.problem,
+            "checks": _checks(health, one.backend_id, now),
+        }
+        for service in fleet.services
+        for one in service.backends
+    ]
+
+
+def _checks(health: Health, backend_id: int, now: float) -> dict[str, dict[str, Any]]:
+    """What each check found last, by its kind."""
+    if backend_id not in health.members:
+        return {}
+    return {
+        check: {
+            "passing": not checked.failing,
+            "age_s": round(now - checked.last_at, 1),
+            **{
+                key: value if key != "source" else value and str(value) for key, value in asdict(last).items()
+            },
+        }
+        for check, checked in health.members[backend_id][1].checks.items()
+        if (last := checked.last) is not None
     }
 
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "check": "check",
     "status": "view",
     "sessions": "view",
+    "backends": "view",
     "place": "view",
     "verdicts": "daemon",
     "review": "review",

@@ -1,4 +1,4 @@
-"""``rtspdsr status``, ``sessions`` and ``place``: asking the running daemon."""
+"""``rtspdsr status``, ``sessions``, ``backends`` and ``place``: asking the running daemon."""
 
 import asyncio
 import json
@@ -78,6 +78,54 @@ def sessions(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None
             one["url"],
         )
     Console().print(table)
+
+
+def backends(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
+    """Show how each backend is: its state and why, what its checks found, what its clients tell.
+
+    Examples:
+
+        rtspdsr backends
+
+        rtspdsr backends --json | jq -r '.[] | select(.state != "up") | "\\(.name): \\(.problem)"'
+    """
+    answer = _ask(config, "GET", "/v1/backends")
+    if as_json:
+        typer.echo(json.dumps(answer))
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("backend", "state", "sessions", "check", "found", "clients tell", show_lines=True)
+    for one in answer:
+        checks = one["checks"]
+        standing = one["standing_problem"] or one["standing"]
+        table.add_row(
+            f"{one['service']}/{one['name']}",
+            one["state"] if one["state"] == "up" else f"[bold red]{one['state']}[/]",
+            str(one["sessions"]),
+            "\n".join(checks),
+            escape("\n".join(map(_found, checks.values())) or one["problem"] or "not checked"),
+            standing if one["standing"] == "good" else f"[yellow]{standing}[/]",
+        )
+    Console().print(table)
+
+
+def _found(check: dict[str, Any]) -> str:
+    """What a check found, in one line."""
+    if check["problem"]:
+        return str(check["problem"])
+    parts = [f"answered in {1000 * check['response_s']:.1f} ms"] if check["response_s"] is not None else []
+    if check["first_rtp_s"] is not None:
+        parts.append(f"RTP after {1000 * check['first_rtp_s']:.0f} ms from {check['source']}")
+    if check["bits_per_s"] is not None:
+        parts.append(f"{check['bits_per_s'] / 1e6:.2f} Mb/s")
+    if check["lost"] is not None:
+        parts.append(f"{check['lost']:.1%} lost")
+    if check["jitter_s"] is not None:
+        parts.append(f"jitter {1000 * check['jitter_s']:.1f} ms")
+    return ", ".join(parts)
 
 
 def place(
