@@ -9,6 +9,7 @@ import ctypes
 import errno
 import mmap
 import os
+import sys
 from collections.abc import Callable, Iterator
 from ctypes import c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from rtspdsr.errors import DataplaneError
 
 BPF_XDP = 37  # enum bpf_attach_type
 XDP_MODES = {"native": 4, "generic": 2}  # XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE
+_ENOUGH = -errno.ECANCELED  # ends a ring_buffer__consume, which hands it back; the record counts as read
 BATCH = 4096  # entries of one batch system call: some 0.4 us each
 
 _SampleCallback = ctypes.CFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t)
@@ -448,7 +450,8 @@ class RingBuffers:
     """Ring buffers of one reader, consumed in the order they were given: the first goes first."""
 
     def __init__(self, readers: list[tuple[Map, Callable[[bytes], None]]]) -> None:
-        self._callbacks = [_SampleCallback(_sampler(receive)) for _, receive in readers]
+        self._callbacks = [_SampleCallback(self._sampler(receive)) for _, receive in readers]
+        self._taken, self._limit = 0, 0
         self._pointer: int | None = None
         for (ring, _), callback in zip(readers, self._callbacks, strict=True):
             if self._pointer is None:
@@ -463,9 +466,16 @@ class RingBuffers:
         """An epoll descriptor that is readable when a ring holds something."""
         return int(library().ring_buffer__epoll_fd(self._pointer))
 
-    def consume(self) -> int:
-        """Hand over all that the rings hold; the number of records."""
-        return library().check(library().ring_buffer__consume(self._pointer), "read the rings")
+    def consume(self, limit: int | None = None) -> int:
+        """Hand over what the rings hold, ``limit`` records (1 or more) at most; the number of records.
+
+        Without a limit it ends when it finds the rings empty: not for rings that are being written.
+        """
+        self._taken, self._limit = 0, sys.maxsize if limit is None else limit
+        result = library().ring_buffer__consume(self._pointer)
+        if result != _ENOUGH:
+            library().check(result, "read the rings")
+        return self._taken
 
     def close(self) -> None:
         """Unmap the rings."""
@@ -473,13 +483,13 @@ class RingBuffers:
             library().ring_buffer__free(self._pointer)
             self._pointer = None
 
+    def _sampler(self, receive: Callable[[bytes], None]) -> Callable[[int | None, int, int], int]:
+        def sample(_context: int | None, data: int, size: int) -> int:
+            receive(ctypes.string_at(data, size))
+            self._taken += 1
+            return 0 if self._taken < self._limit else _ENOUGH
 
-def _sampler(receive: Callable[[bytes], None]) -> Callable[[int | None, int, int], int]:
-    def sample(_context: int | None, data: int, size: int) -> int:
-        receive(ctypes.string_at(data, size))
-        return 0
-
-    return sample
+        return sample
 
 
 def pass_program() -> Program:

@@ -1,6 +1,7 @@
 """For tests that load and attach, a network namespace with one veth pair and a bpffs of its own; for packet
 tests, the XDP program loaded with no interface at all."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pyroute2 import netns
 from rtspdsr.dataplane.bpffs import Home
 from tests.packets.runner import XdpRunner
 
-NAMESPACE = "rdc-dataplane"
+NAMESPACE = f"rdc-{os.getpid()}"  # several may be tested at once on one machine
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from rtspdsr.dataplane.layout import CHUNK_PINS, SLOT_COUNT
 from rtspdsr.dataplane.libbpf import Map
 from rtspdsr.errors import AlreadyRunning, DataplaneError, MapFull
 from rtspdsr.model import FlowKey, Pin, PinFlag, Proto, Service
-from tests.dataplane.conftest import Wire, ip
+from tests.dataplane.conftest import NAMESPACE, Wire, ip
 
 SIZES = Sizes(
     pins=1000, flows=1024, clients=100, newcomers=1024, services=2, backends=4, segments_bytes=1 << 20
@@ -43,7 +43,7 @@ def filled(wire: Wire, sizes: Sizes = SIZES) -> Dataplane:
 
 def attached_program(interface: str) -> str:
     """What ``ip`` says of XDP on an interface."""
-    return os.popen(f"ip -n rdc-dataplane link show {interface}").read()
+    return os.popen(f"ip -n {NAMESPACE} link show {interface}").read()
 
 
 def test_a_first_start_mounts_bpffs_and_attaches_natively_to_a_veth(wire: Wire) -> None:
