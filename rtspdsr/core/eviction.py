@@ -19,6 +19,8 @@ from rtspdsr.model import FlowKey, PinReading, Proto
 INTERLEAVED_S = 2.0  # media in the connection is acknowledged all the time
 ANSWER_S = 3.0  # a request is answered, as is the beginning of a connection
 REPORTS_S = (2.0, 8.0)  # three of the client's report intervals within these: RFC 3550 has 2.5 to 7.5 s
+REPORTS_MIN = 3  # fewer tell no interval
+PUNCHES = 5  # what a player sends to the port before its first report, at most
 SENDING_S = 8.0  # a publisher: its socket takes some seconds of media before it blocks
 GONE_S = 3.0  # of a client that tells nothing, when the machine does not even answer ARP
 SILENT_S = 8.0  # the same, when clients that do tell show that nothing moves on this backend
@@ -277,7 +279,9 @@ def _report_period(session: Session, readings: Mapping[FlowKey, PinReading]) -> 
     periods = []
     for held in session.pins:
         reading = readings.get(held.flow)
-        if reading is not None and reading.report is not None and session.played_at is not None:
-            lasted_s = max(reading.reported_at - session.played_at, 0.0)
-            periods.append(lasted_s / max(reading.packets - 1, 1))  # the first one was a punch
+        if reading is None or reading.report is None or session.played_at is None:
+            continue
+        reports = reading.packets - PUNCHES
+        lasted_s = reading.reported_at - session.played_at
+        periods.append(lasted_s / reports if reports >= REPORTS_MIN else REPORTS_S[1])
     return min(periods, default=None)
