@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from rtspdsr.admin import Admin
 from rtspdsr.balancer import settings, status
+from rtspdsr.balancer.applier import Applier
 from rtspdsr.balancer.checks import Checks, jitter
 from rtspdsr.balancer.detour import Detour
 from rtspdsr.balancer.evictor import Evictor
@@ -125,6 +126,7 @@ class Balancer:
 
     async def _serve(self) -> None:
         self._configure()
+        settings.write_effective(self._config)
         self._restore()
         gc.collect()
         gc.freeze()  # a full collection of what stands from here on would hold the loop for 10 ms and more
@@ -193,7 +195,6 @@ class Balancer:
         self._checks.configure(self._config)
         self._evictor.configure(self._config)
         self._neighbours.watch(self.fleet.addresses(), self.fleet.vips())
-        settings.write_effective(self._config)
 
     # --- what happens
 
@@ -286,6 +287,10 @@ class Balancer:
         self._file.rotation = settings.rotation(self._config)
         self._unheard(await self._announcer.watch(self.fleet.vips()))
         self._say(ConfigReloaded(at=_now(), changes=tuple(changes)))
+        try:
+            settings.write_effective(self._config)
+        except RtspDsrError as error:  # in force it is all the same
+            self._applier.failed(error)
 
     def place(self, service: str, client: Address, backend: str) -> None:
         """Send a client's new connections to a backend while it has sessions. Raises RtspDsrError."""

@@ -16,7 +16,9 @@ from rtspdsr.dataplane.reinjection import Checksum
 from rtspdsr.model import Address, Segment
 
 SLICE_S = 0.010  # at a stretch; the tracker's deadline is 0.19 s
-BACKLOG_MAX = 20_000  # records taken from the ring and not read yet: 40 MiB of frames at most
+SEGMENTS_MAX = 20_000  # taken from the ring and not read yet: 40 MiB of frames
+NOTICES_MAX = 20_000  # likewise, 2 MiB: a notice that is lost costs a session's end some seconds
+TAKEN_AT_ONCE = 1000  # records, some 5 ms
 
 Receive = Callable[[Segment], None]
 Claimed = Callable[[Address, bytes, int], None]
@@ -37,11 +39,10 @@ class Detour:
         self._receive, self._claimed, self._failed = receive, claimed, failed
         self._segments: deque[bytes] = deque()
         self._notices: deque[bytes] = deque()
-        self._rings = dataplane.listen(self._segments.append, self._notices.append)
+        self._rings = dataplane.listen(self._segments.append, self._notice)
         self._loop = asyncio.get_running_loop()
         self._working = False
-        self.segments = 0
-        self.distrusted = 0
+        self.notices_lost = 0
 
     def start(self) -> None:
         """Begin to read."""
@@ -50,33 +51,42 @@ class Detour:
     def stop(self) -> None:
         """Read no more, and send on what was taken from the ring."""
         self._loop.remove_reader(self._rings.fileno())
-        self._rings.consume()
+        self._rings.consume(SEGMENTS_MAX)
         while self._segments or self._notices:
             self._one()
 
     def _readable(self) -> None:
         # A ring that stays full makes XDP forward unread (RING_FULL): better than a backlog without end.
-        if len(self._segments) < BACKLOG_MAX:
-            self._rings.consume()
+        if len(self._segments) < SEGMENTS_MAX:
+            self._rings.consume(TAKEN_AT_ONCE)
         if not self._working:
             self._work()
 
     def _work(self) -> None:
         until = time.monotonic() + SLICE_S
-        while self._segments or self._notices:
-            self._one()
-            if time.monotonic() > until:
+        self._working = False
+        try:
+            while (self._segments or self._notices) and time.monotonic() < until:
+                self._one()
+        finally:
+            if self._segments or self._notices:
                 self._working = True
                 self._loop.call_soon(self._work)
-                return
-        self._working = False
 
     def _one(self) -> None:
         """One segment if there is any, else one notice: nothing starves the segments."""
         if self._segments:
-            self._segment(layout.unpack_segment(self._segments.popleft()))
-            return
-        record = self._notices.popleft()
+            self._read_segment(self._segments.popleft())
+        else:
+            self._read_notice(self._notices.popleft())
+
+    def _notice(self, record: bytes) -> None:
+        if len(self._notices) < NOTICES_MAX:
+            self._notices.append(record)
+        else:
+            self.notices_lost += 1
+
+    def _read_notice(self, record: bytes) -> None:
         try:
             if len(record) == layout.VIP_CLAIM.size:
                 self._claimed(*layout.unpack_claim(record))
@@ -85,13 +95,11 @@ class Detour:
         except Exception as error:  # noqa: BLE001 - a fault of ours must not stop the detour
             self._failed(error)
 
-    def _segment(self, segment: Segment) -> None:
-        self.segments += 1
+    def _read_segment(self, record: bytes) -> None:
+        segment = layout.unpack_segment(record)
         checksum = self._dataplane.checksum(segment)
         try:
-            if checksum is Checksum.WRONG:
-                self.distrusted += 1
-            else:
+            if checksum is not Checksum.WRONG:
                 self._receive(segment)
         except Exception as error:  # noqa: BLE001 - never a dropped packet for a fault of the tracker
             self._failed(error)

@@ -6,8 +6,9 @@ heartbeat is one of them is its point: it beats only while the loop that reads s
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 
+from rtspdsr.balancer.applier import Applier
 from rtspdsr.balancer.journal import Journal
 from rtspdsr.core.events import Event
 from rtspdsr.core.tracker import Tracker
@@ -17,31 +18,31 @@ BEAT_S = 0.02
 #: A daemon that has been silent for so long is taken for dead: XDP forwards unread. What its ring swallowed
 #: until then comes again after 0.2 s at the earliest (Linux), so that one retransmission is all it costs.
 DEADLINE_S = 0.19
+FLUSH_S = 0.02
+COPY_S = 1.0
 ROOM_S = 0.1  # between two looks at the room for statistics
 TIMER_S = 0.05
 SLICE_S = 0.005
 READ_AT_ONCE = 200  # flows read between two looks at the clock
 COPY_AT_ONCE = 100  # sessions written anew into a new journal between two looks
 
-Apply = Callable[[Iterable[Event]], None]
 Job = Callable[[], Coroutine[None, None, None]]
 
 
 class Upkeep:
     """The periodic tasks of one daemon."""
 
-    def __init__(self, dataplane: Dataplane, tracker: Tracker, journal: Journal, apply: Apply) -> None:
-        self._dataplane, self._tracker, self._journal, self._apply = dataplane, tracker, journal, apply
+    def __init__(self, dataplane: Dataplane, tracker: Tracker, journal: Journal, applier: Applier) -> None:
+        self._dataplane, self._tracker, self._journal, self._applier = dataplane, tracker, journal, applier
 
     def tasks(self) -> list[Job]:
         """Every task, to be started by the daemon."""
-        return [self.beat, self.timers, self.readings, self.room, self.copies]
+        return [self.beat, self.timers, self.readings, self.room, self.flushes, self.copies]
 
     async def beat(self) -> None:
         """Renew the tracker's deadline."""
         while True:
             self._dataplane.renew(time.monotonic() + DEADLINE_S)
-            self._journal.flush()
             await asyncio.sleep(BEAT_S)
 
     async def timers(self) -> None:
@@ -49,7 +50,7 @@ class Upkeep:
         while True:
             until = time.monotonic() + SLICE_S
             while (now := time.monotonic()) < until and self._is_due(now):
-                self._apply(self._tracker.tick(now))
+                self._do(self._tracker.tick, now)
             await asyncio.sleep(0 if self._is_due(now) else TIMER_S)
 
     def _is_due(self, now: float) -> bool:
@@ -64,7 +65,7 @@ class Upkeep:
             while flows != [] and (now := time.monotonic()) < until:
                 flows = self._tracker.due(now, READ_AT_ONCE)
                 if flows:
-                    self._apply(self._tracker.measure(self._dataplane.read(flows), now))
+                    self._do(self._tracker.measure, self._dataplane.read(flows), now)
             await asyncio.sleep(0 if flows else TIMER_S)
 
     async def room(self) -> None:
@@ -74,16 +75,28 @@ class Upkeep:
                 await asyncio.to_thread(self._dataplane.grow)
             await asyncio.sleep(ROOM_S)
 
+    async def flushes(self) -> None:
+        """Write the journal, in a thread: the disk may be slow."""
+        while True:
+            if self._journal.pending:
+                await asyncio.to_thread(self._journal.flush)
+            await asyncio.sleep(FLUSH_S)
+
     async def copies(self) -> None:
         """Replace a long journal by one that holds the living sessions alone."""
         while True:
-            if self._journal.long:
-                self._journal.rotate()
+            if self._journal.long and await asyncio.to_thread(self._journal.rotate):
                 for at, name in enumerate(list(self._tracker.sessions)):
                     if name in self._tracker.sessions:
                         self._journal.write(name, self._tracker.snapshot(name))
                     if at % COPY_AT_ONCE == 0:
-                        self._journal.flush()
                         await asyncio.sleep(0)
-                self._journal.drop_old()
-            await asyncio.sleep(1)
+                await asyncio.to_thread(self._journal.drop_old)
+            await asyncio.sleep(COPY_S)
+
+    def _do(self, decide: Callable[..., list[Event]], *values: object) -> None:
+        """Apply what the tracker says; a fault of it ends neither the daemon nor the beat."""
+        try:
+            self._applier.apply(decide(*values))
+        except Exception as error:  # noqa: BLE001 - as with a segment in hand
+            self._applier.failed(error)

@@ -493,8 +493,8 @@ class MapFilling(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrackerFault(Event):
-    """A fault of ours while a segment was read; the segment was sent on all the same.
+class DaemonFault(Event):
+    """A fault of ours that was survived; a segment in hand was sent on all the same.
 
     faults: how many since the daemon started
     """

@@ -104,7 +104,7 @@ def test_the_log_tells_of_no_trouble_meanwhile(long: Long) -> None:
         "session_closed",
         "session_summary",
     }
-    assert not {"backend_lost", "tracker_fault", "lines_dropped"} & {line["event"] for line in long.lines}
+    assert not {"backend_lost", "daemon_fault", "lines_dropped"} & {line["event"] for line in long.lines}
 
 
 def assert_steady(one: Watched) -> None:

@@ -1,0 +1,119 @@
+"""Puts events in force: effects in the forwarding core, facts in the session log and the journal.
+
+The only place where what the deciding code says becomes a change. An effect that the kernel refuses costs
+that effect alone: it is counted and told, and whatever else was said still happens.
+"""
+
+import time
+import traceback
+from collections.abc import Callable, Iterable
+
+from rtspdsr.balancer.journal import Journal
+from rtspdsr.core.events import (
+    ClientPlaced,
+    ClientReleased,
+    DaemonFault,
+    Effect,
+    Event,
+    FlowForgotten,
+    MapFilling,
+    PinMade,
+    PinReleased,
+    ResetOrdered,
+    SessionEvent,
+    SessionSummary,
+)
+from rtspdsr.core.tracker import Tracker
+from rtspdsr.dataplane.dataplane import Dataplane
+from rtspdsr.errors import DataplaneError, MapFull
+from rtspdsr.sessionlog import SessionLog
+
+REPEAT_S = 1.0  # what repeats is counted, and told once in this time
+
+
+class Applier:
+    """Between what is decided and what happens.
+
+    faults:  exceptions of ours that were survived
+    refused: effects that the kernel refused, because a map is full or otherwise
+    """
+
+    def __init__(
+        self,
+        dataplane: Dataplane,
+        tracker: Tracker,
+        log: SessionLog,
+        journal: Journal,
+        reset: Callable[[ResetOrdered], None],
+    ) -> None:
+        self._dataplane, self._tracker = dataplane, tracker
+        self._log, self._journal, self._reset = log, journal, reset
+        self._told: dict[str, float] = {}
+        self.faults = self.refused = 0
+
+    def apply(self, events: Iterable[Event]) -> None:
+        """Put events in force, in their order."""
+        changed: dict[str, None] = {}
+        for event in events:
+            if isinstance(event, Effect):
+                self._effect(event)
+                continue
+            self._log.write(event)
+            if isinstance(event, SessionSummary):
+                changed.pop(event.session, None)
+                self._journal.end(event.session)
+            elif isinstance(event, SessionEvent) and event.session in self._tracker.sessions:
+                changed[event.session] = None
+        for name in changed:
+            self._journal.write(name, self._tracker.snapshot(name))
+
+    def failed(self, error: Exception) -> None:
+        """Survive a fault of ours, and tell of it."""
+        self.faults += 1
+        if self.due("fault"):
+            problem = "".join(traceback.format_exception(error))
+            self.apply([DaemonFault(at=time.monotonic(), problem=problem, faults=self.faults)])
+
+    def fills(self, name: str, entries: int, limit: int) -> None:
+        """Warn of a map that fills up."""
+        if self.due(f"map {name}"):
+            filling = MapFilling(
+                at=time.monotonic(),
+                map=name,
+                entries=entries,
+                entries_max=limit,
+                entries_refused=self.refused,
+            )
+            self.apply([filling])
+
+    def due(self, what: str) -> bool:
+        """Whether a thing that may repeat quickly is to be told now. ``what`` is one of a bounded number."""
+        now = time.monotonic()
+        if now - self._told.get(what, -REPEAT_S) < REPEAT_S:
+            return False
+        self._told[what] = now
+        return True
+
+    def _effect(self, event: Effect) -> None:
+        try:
+            match event:
+                case PinMade():
+                    self._dataplane.pin(event.pin)
+                case PinReleased():
+                    self._dataplane.unpin(event.flow)
+                case ClientPlaced():
+                    self._dataplane.place_client(event.service_id, event.client, event.backend_id)
+                case ClientReleased():
+                    self._dataplane.release_client(event.service_id, event.client)
+                case FlowForgotten():
+                    self._dataplane.forget_flow(event.flow)
+                case ResetOrdered():
+                    self._reset(event)
+                case _:
+                    raise NotImplementedError(f"nobody performs {type(event).__name__}")
+        except MapFull as full:
+            self.refused += 1
+            self.fills(full.name, full.limit, full.limit)
+        except DataplaneError as error:
+            self.refused += 1
+            self.failed(error)
