@@ -11,18 +11,18 @@ from rtspdsr.model import Address
 class Placement:
     """A client bound to a backend.
 
-    backends:    one entry for each of its bonds, the last one decides
+    bonds:       how many to each backend, the latest last: that one decides
     backend_id:  where it is placed
     released_at: when the last bond ended; None while there is one
     """
 
-    __slots__ = ("backend_id", "backends", "client", "released_at", "service_id")
+    __slots__ = ("backend_id", "bonds", "client", "released_at", "service_id")
 
     def __init__(self, service_id: int, client: Address) -> None:
         self.service_id = service_id
         self.client = client
         self.backend_id = 0
-        self.backends: tuple[int, ...] = ()
+        self.bonds: dict[int, int] = {}
         self.released_at: float | None = None
 
 
@@ -43,30 +43,31 @@ class Placements:
         placement = self._placements.get(key)
         if placement is None:
             placement = self._placements[key] = Placement(service_id, client)
-        placement.backends += (backend_id,)
+        placement.bonds[backend_id] = placement.bonds.pop(backend_id, 0) + 1  # now the last one
         placement.released_at = None
         self._place(placement, now, said)
         return placement
 
     def unbind(self, placement: Placement, backend_id: int, now: float, said: list[Event]) -> None:
         """A session of the client has ended; with the last one its linger begins."""
-        backends = list(placement.backends)
-        backends.remove(backend_id)
-        placement.backends = tuple(backends)
-        if backends:
+        placement.bonds[backend_id] -= 1
+        if not placement.bonds[backend_id]:
+            del placement.bonds[backend_id]
+        if placement.bonds:
             self._place(placement, now, said)
         else:
             placement.released_at = now
 
     def release(self, placement: Placement, now: float, said: list[Event]) -> None:
         """Its linger has passed: the client is placed anew from now on."""
-        if placement.backends:
-            return
-        if self._placements.pop((placement.service_id, placement.client), None) is not None:
-            said.append(ClientReleased(at=now, service_id=placement.service_id, client=placement.client))
+        key = (placement.service_id, placement.client)
+        if placement.bonds or self._placements.get(key) is not placement:
+            return  # its client has come back, to this placement or to a new one
+        del self._placements[key]
+        said.append(ClientReleased(at=now, service_id=placement.service_id, client=placement.client))
 
     def _place(self, placement: Placement, now: float, said: list[Event]) -> None:
-        backend_id = placement.backends[-1]
+        backend_id = next(reversed(placement.bonds))
         if placement.backend_id == backend_id:
             return
         placement.backend_id = backend_id

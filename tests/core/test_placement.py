@@ -49,3 +49,27 @@ def test_a_client_of_two_services_is_two() -> None:
     placements.bind(0, CLIENT, 1, 1.0, said)
     placements.bind(1, CLIENT, 4, 1.0, said)
     assert [event.backend_id for event in said if isinstance(event, ClientPlaced)] == [1, 4]
+
+
+def test_the_linger_of_an_earlier_placement_does_not_end_the_one_after_it() -> None:
+    placements, said = Placements(), list[Event]()
+    first = placements.bind(0, CLIENT, 1, 1.0, said)
+    placements.unbind(first, 1, 1.0, said)
+    placements.release(first, 1.0, said)  # at once: its backend is gone
+    placements.bind(0, CLIENT, 2, 1.0, said)
+    placements.release(first, 11.0, said)  # and once more, when its linger has passed
+    assert said == [placed(1), RELEASED, placed(2)]
+    assert len(placements) == 1
+
+
+def test_a_client_of_many_sessions_costs_as_much_as_its_backends() -> None:
+    placements, said = Placements(), list[Event]()
+    placement = placements.bind(0, CLIENT, 1, 1.0, said)
+    for number in range(999):
+        placements.bind(0, CLIENT, 1 + number % 2, 1.0, said)
+    assert placement.bonds == {1: 501, 2: 499}
+    placements.bind(0, CLIENT, 2, 1.0, said)
+    for _ in range(500):
+        placements.unbind(placement, 2, 1.0, said)
+    assert placement.backend_id == 1
+    assert placement.bonds == {1: 501}
