@@ -4,9 +4,11 @@ It is handed an ``Operator`` (the daemon) and a directory, and answers the comma
 change; an error of the operator's comes back as ``{"error": ...}`` with status 400.
 """
 
+import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from ipaddress import ip_address
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +20,7 @@ from rtspdsr.model import Address
 SOCKET = "admin.sock"
 MODE = 0o660
 REQUEST_MAX = 64 << 10  # octets
+TOLD_AT_ONCE = 50  # sessions, some 4 ms
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -28,8 +31,8 @@ class Operator(Protocol):
     def status(self) -> dict[str, Any]:
         """How the daemon stands."""
 
-    def sessions(self) -> list[dict[str, Any]]:
-        """Every live session."""
+    def sessions(self) -> Iterator[dict[str, Any]]:
+        """Every live session; others may come and go while they are told."""
 
     def backends(self) -> list[dict[str, Any]]:
         """Every backend, and how it is."""
@@ -78,8 +81,19 @@ class Admin:
     async def _status(self, _request: web.Request) -> web.Response:
         return web.json_response(self._operator.status())
 
-    async def _sessions(self, _request: web.Request) -> web.Response:
-        return web.json_response(self._operator.sessions())
+    async def _sessions(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.content_type = "application/json"
+        await response.prepare(request)
+        separator = "["
+        sessions = self._operator.sessions()
+        while told := [json.dumps(one) for one in islice(sessions, TOLD_AT_ONCE)]:
+            await response.write((separator + ",".join(told)).encode())
+            separator = ","
+            await asyncio.sleep(0)  # a hundred thousand sessions must not keep a segment waiting
+        await response.write(b"[]" if separator == "[" else b"]")
+        await response.write_eof()
+        return response
 
     async def _backends(self, _request: web.Request) -> web.Response:
         return web.json_response(self._operator.backends())

@@ -1,6 +1,6 @@
 """The operator's API over its real Unix socket."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,13 @@ class Desk:
 
     def __init__(self) -> None:
         self.placed: list[tuple[str, str, str]] = []
+        self.living = 0
 
     def status(self) -> dict[str, Any]:
         return {"sessions": 2}
 
-    def sessions(self) -> list[dict[str, Any]]:
-        return [{"session": "6f1c"}]
+    def sessions(self) -> Iterator[dict[str, Any]]:
+        return ({"session": str(number)} for number in range(self.living))
 
     def backends(self) -> list[dict[str, Any]]:
         return [{"name": "cam-a", "state": "down"}]
@@ -49,7 +50,13 @@ async def admin(desk: Desk, tmp_path: Path) -> AsyncIterator[Path]:
 
 async def test_status_sessions_and_backends_are_answered(admin: Path) -> None:
     assert await ask(admin, "GET", "/v1/status") == {"sessions": 2}
-    assert await ask(admin, "GET", "/v1/sessions") == [{"session": "6f1c"}]
+    assert await ask(admin, "GET", "/v1/sessions") == []
+
+
+@pytest.mark.parametrize("living", [1, 50, 51, 1000])
+async def test_sessions_are_told_in_pieces_that_make_one_list(admin: Path, desk: Desk, living: int) -> None:
+    desk.living = living
+    assert await ask(admin, "GET", "/v1/sessions") == [{"session": str(number)} for number in range(living)]
     assert await ask(admin, "GET", "/v1/backends") == [{"name": "cam-a", "state": "down"}]
 
 

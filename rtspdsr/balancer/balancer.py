@@ -102,7 +102,7 @@ class Balancer:
         config = await asyncio.to_thread(load, path)
         home = Home(config.dataplane.bpffs, config.dataplane.interfaces)
         dataplane = await asyncio.to_thread(Dataplane.load, home, settings.sizes(config))
-        return cls(config, path, dataplane, Journal(config.daemon.state_dir))
+        return cls(config, path, dataplane, Journal(settings.journal_directory(config)))
 
     # --- life
 
@@ -311,6 +311,7 @@ class Balancer:
             "faults": self._applier.faults,
             "reinjections_failed": self._dataplane.reinjections_failed,
             "lines_dropped": self._file.dropped_lines,
+            "journal_failed": self._journal.failed,
             "services": status.services(self._dataplane, self.fleet, self.tracker),
         }
 
@@ -318,10 +319,11 @@ class Balancer:
         """Every backend, and how it is."""
         return status.backends(self.fleet, self.health, self._standings, self.tracker, _now())
 
-    def sessions(self) -> list[dict[str, Any]]:
-        """Every live session."""
-        now = _now()
-        return [status.session(name, one, self.fleet, now) for name, one in self.tracker.sessions.items()]
+    def sessions(self) -> Iterator[dict[str, Any]]:
+        """Every live session; one that ends while they are told is left out."""
+        for name in list(self.tracker.sessions):
+            if one := self.tracker.sessions.get(name):
+                yield status.session(name, one, self.fleet, _now())
 
     # --- inside
 

@@ -3,7 +3,7 @@ memberships, and the rules and routes of checks."""
 
 import os
 
-from rtspdsr.balancer.settings import numbers
+from rtspdsr.balancer import journal, settings
 from rtspdsr.config import Config
 from rtspdsr.dataplane.bpffs import Home
 from rtspdsr.network.announcer import Announcer
@@ -30,8 +30,9 @@ async def detach(config: Config) -> bool:
             if not unseen:
                 break
         await announcer.leave(vips)
-    async with ProbePath(numbers(config)) as path:
+    async with ProbePath(settings.numbers(config)) as path:
         await path.lay(())
     home.remove()
+    journal.remove(settings.journal_directory(config))
     os.close(lock)
     return True

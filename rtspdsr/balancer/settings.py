@@ -1,6 +1,7 @@
 """From the configuration to what each part of the daemon takes, and the file that says what is in force."""
 
 import json
+from pathlib import Path
 
 from rtspdsr.config import Config
 from rtspdsr.core.limits import TrackerLimits
@@ -44,6 +45,11 @@ def numbers(config: Config) -> Numbers:
     """Marks, tables and rules by which checks reach backends."""
     section = config.probe
     return Numbers(mark_base=section.mark_base, table_base=section.table_base, priority=section.rule_priority)
+
+
+def journal_directory(config: Config) -> Path:
+    """Where the journal is: beside that of another daemon, which serves other interfaces."""
+    return config.daemon.state_dir / "+".join(config.dataplane.interfaces)
 
 
 def rotation(config: Config) -> Rotation:

@@ -44,7 +44,7 @@ def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
                 f"{one['client_bytes']:,}",
             )
         console.print(table)
-    for key in ("faults", "pins_refused", "reinjections_failed", "lines_dropped"):
+    for key in ("faults", "pins_refused", "reinjections_failed", "lines_dropped", "journal_failed"):
         if answer[key]:
             console.print(f"{key.replace('_', ' ')}: {answer[key]}", style="bold red")
 

@@ -11,7 +11,7 @@ COARSE_S = 0.004  # by so much the clock that XDP reads may lag
 
 
 class Heard:
-    """A forwarding core that hears deadlines, and a journal."""
+    """A forwarding core that hears deadlines."""
 
     def __init__(self) -> None:
         self.ahead_s: list[float] = []
@@ -22,13 +22,10 @@ class Heard:
         if len(self.ahead_s) == 3:
             self.enough.set()
 
-    def flush(self) -> None:
-        """Nothing is noted."""
-
 
 async def test_a_deadline_is_over_before_tcp_sends_again_what_died_with_the_daemon() -> None:
     heard = Heard()
-    upkeep = Upkeep(cast(Any, heard), cast(Any, None), cast(Any, heard), lambda _events: None)
+    upkeep = Upkeep(cast(Any, heard), cast(Any, None), cast(Any, None), cast(Any, None))
     beat = asyncio.ensure_future(upkeep.beat())
     await heard.enough.wait()
     beat.cancel()

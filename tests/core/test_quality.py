@@ -35,15 +35,14 @@ def test_a_report_that_was_read_before_counts_once() -> None:
 
 
 def test_one_report_alone_tells_no_number_of_packets() -> None:
-    quality = Quality()
-    quality.report(5001, report(4711), 2.0)
-    assert quality.delivered_packets is None
-    again = Quality.restored(quality.snapshot())
-    assert again.delivered_packets is None
-    again.report(5001, report(4711), 3.0)
-    assert again.delivered_packets == 0
-    again.report(5001, report(4720), 4.0)
-    assert again.delivered_packets == 9
+    first = Quality()
+    first.report(5001, report(4711), 2.0)
+    quality = Quality.restored(first.snapshot())
+    told = [first.delivered_packets, quality.delivered_packets]
+    for at, highest in ((3.0, 4711), (4.0, 4720)):
+        quality.report(5001, report(highest), at)
+        told.append(quality.delivered_packets)
+    assert told == [None, None, 0, 9]
 
 
 def test_sequence_numbers_pass_their_end() -> None:
