@@ -123,6 +123,7 @@ class PinReading:
     next_sequence:  TCP only: sequence number that the client will send next
     report:         last receiver report, None if none came
     reported_at:    when that came, seconds on the monotonic clock
+    counted:        False while there is no room to count it, and nothing is known
     """
 
     packets: int
@@ -133,6 +134,7 @@ class PinReading:
     next_sequence: int = 0
     report: ReceiverReport | None = None
     reported_at: float = 0.0
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,9 @@ __all__ = ["Tracker", "TrackerLimits"]
 #: Wake-ups, and endings, handled in one ``tick``: a few milliseconds of work each.
 TICK_MAX = 200
 
+#: Events said in one ``tick``, by a few: so many effects and facts are put in force in a few milliseconds.
+EVENTS_MAX = 1_000
+
 #: Sessions and connections looked at in one ``tick`` for those of a backend that is gone: 1 ms.
 LOOK_MAX = 5_000
 
@@ -125,6 +128,8 @@ class Tracker:
         if self._released:
             self._end_released(now, said)
         for _ in range(TICK_MAX):
+            if len(said) >= EVENTS_MAX:
+                break
             match self._books.timers.take(now):
                 case None:
                     break
@@ -183,8 +188,9 @@ class Tracker:
     def measure(self, readings: Mapping[FlowKey, PinReading], now: float) -> list[Event]:
         """Take in what ``due`` has asked for. A flow that is missing has no pin."""
         said: list[Event] = []
-        asked, self._asked = self._asked, []
-        for heard in asked or self._readers(readings):
+        asked, self._asked = self._asked or list(self._readers(readings)), []
+        readings = self._take_uncounted(asked, readings, now)
+        for heard in asked:
             match heard:
                 case Session() if not heard.closed:
                     self._measure_session(heard, readings, now, said)
@@ -193,6 +199,19 @@ class Tracker:
                 case LonePin() if not heard.closed:
                     self._measure_lone(heard, readings, now, said)
         return said
+
+    @staticmethod
+    def _take_uncounted(
+        asked: Iterable[Heard], readings: Mapping[FlowKey, PinReading], now: float
+    ) -> Mapping[FlowKey, PinReading]:
+        """Take for alive whatever nobody can tell of; give back the readings that tell something."""
+        uncounted = {flow for flow, reading in readings.items() if not reading.counted}
+        if not uncounted:
+            return readings
+        for heard in asked:
+            if not uncounted.isdisjoint(heard.flows()):
+                heard.hear(now)
+        return {flow: reading for flow, reading in readings.items() if reading.counted}
 
     def _readers(self, readings: Iterable[FlowKey]) -> Iterable[Heard]:
         """Whom readings concern that were not asked for."""
@@ -304,7 +323,7 @@ class Tracker:
             if heard.backend_id == backend_id and not heard.closed:
                 self._end_heard(heard, reason, now, said)
                 ended += 1
-                if ended == TICK_MAX:
+                if ended == TICK_MAX or len(said) >= EVENTS_MAX:
                     return
         if length_hint(everything) == 0:
             self._released.popleft()

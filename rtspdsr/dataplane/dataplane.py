@@ -186,13 +186,13 @@ class Dataplane:
     def pin(self, pin: Pin) -> None:
         """Make or replace a pin. Raises MapFull when there is no room."""
         key = layout.pack_flow(pin.flow)
-        place = self._places.get(key)
-        if place is None:
-            place = self._statistics.take()
+        known = self._places.get(key, 0)
+        place = known or self._statistics.take()
         try:
             self._write("pins", key, layout.PIN.pack(place, pin.backend_id, pin.flags))
-        except MapFull:
-            self._statistics.give_back(place)
+        except DataplaneError:
+            if not known:
+                self._statistics.give_back(place)
             raise
         self._places[key] = place
 
@@ -225,12 +225,19 @@ class Dataplane:
             yield service_id, layout.address(client)
 
     def read(self, flows: Iterable[FlowKey]) -> dict[FlowKey, PinReading]:
-        """What XDP has counted for pins; those that do not exist are left out."""
+        """What XDP has counted for pins; those that do not exist are left out.
+
+        A pin that was made when there was no room to count it is counted from here on, if there is some now.
+        """
         found = {}
         for flow in flows:
-            place = self._places.get(layout.pack_flow(flow))
-            if place is not None:
-                found[flow] = self._statistics.read(place)
+            key = layout.pack_flow(flow)
+            place = self._places.get(key)
+            if place is None:
+                continue
+            found[flow] = self._statistics.read(place)
+            if not place:
+                self._count(key)
         return found
 
     @property
@@ -298,6 +305,18 @@ class Dataplane:
         return layout.sum_traffic(self._maps["service_traffic"].lookup_percpu(index(service_id)))
 
     # --- inside
+
+    def _count(self, key: bytes) -> None:
+        """Give a place in the statistics to a pin that has none, if there is one."""
+        standing = self._maps["pins"].lookup(key)
+        if standing is None or not (place := self._statistics.take()):
+            return
+        _, backend_id, flags = layout.PIN.unpack(standing)
+        try:
+            self._write("pins", key, layout.PIN.pack(place, backend_id, flags))
+            self._places[key] = place
+        except DataplaneError:  # no memory: at the next reading, perhaps
+            self._statistics.give_back(place)
 
     def _write(self, name: str, key: bytes, value: bytes) -> None:
         try:

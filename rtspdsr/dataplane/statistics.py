@@ -3,9 +3,13 @@
 XDP writes them, this module reads them without a system call and zeroes a place before it gives it
 out. A chunk is an inner array map of ``CHUNK_PINS`` places, made when the ones before it run short, so
 that memory grows with the pins. Place 0 means "not counted" and is never given out.
+
+The place that was given back first is given out first: a CPU that found an old pin just before it was deleted
+may still count there, and after so many other pins it does so no more.
 """
 
 import mmap
+from collections import deque
 
 from rtspdsr.dataplane.layout import CHUNK_PINS, PIN_STATISTICS, index, unpack_statistics
 from rtspdsr.dataplane.libbpf import Map
@@ -13,6 +17,9 @@ from rtspdsr.dataplane.ticks import Ticks
 from rtspdsr.model import PinReading
 
 _ZERO = bytes(PIN_STATISTICS.size)
+
+#: Of a pin that has no place.
+UNCOUNTED = PinReading(packets=0, bytes=0, heard_at=0.0, counted=False)
 
 
 class Statistics:
@@ -22,7 +29,7 @@ class Statistics:
         self._chunks = chunks
         self._ticks = ticks
         self._memory: list[mmap.mmap] = []
-        self._free: list[int] = []
+        self._free: deque[int] = deque()
         while len(self._memory) < chunks.max_entries:
             found = chunks.lookup(index(len(self._memory)))
             if found is None:
@@ -31,11 +38,11 @@ class Statistics:
                 self._memory.append(chunk.memory())
         if not self._memory:
             self.grow()
-        self._free = list(range(len(self._memory) * CHUNK_PINS - 1, 0, -1))
+        self._free = deque(range(1, len(self._memory) * CHUNK_PINS))
 
     def adopt(self, places: set[int]) -> None:
         """Mark places as given out: those of pins that an earlier daemon made."""
-        self._free = [place for place in self._free if place not in places]
+        self._free = deque(place for place in self._free if place not in places)
 
     @property
     def scarce(self) -> bool:
@@ -50,13 +57,13 @@ class Statistics:
             self._chunks.update(index(number), chunk.fd.to_bytes(4, "little"))
         self._memory.append(memory)
         first = number * CHUNK_PINS
-        self._free[:0] = range(first + CHUNK_PINS - 1, max(first - 1, 0), -1)
+        self._free.extend(range(max(first, 1), first + CHUNK_PINS))
 
     def take(self) -> int:
         """A zeroed place, 0 if there is none."""
         if not self._free:
             return 0
-        place = self._free.pop()
+        place = self._free.popleft()
         chunk, offset = self._where(place)
         chunk[offset : offset + PIN_STATISTICS.size] = _ZERO
         return place
@@ -67,7 +74,9 @@ class Statistics:
             self._free.append(place)
 
     def read(self, place: int) -> PinReading:
-        """What XDP has counted at a place; all zero at place 0."""
+        """What XDP has counted at a place; nothing is known at place 0."""
+        if not place:
+            return UNCOUNTED
         chunk, offset = self._where(place)
         return unpack_statistics(chunk, offset, self._ticks.seconds)
 

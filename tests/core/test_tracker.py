@@ -26,8 +26,8 @@ from rtspdsr.core.events import (
     TrackPinned,
 )
 from rtspdsr.core.session import State
-from rtspdsr.core.tracker import TrackerLimits
-from rtspdsr.model import FlowKey, PinFlag, Segment, TcpFlag
+from rtspdsr.core.tracker import EVENTS_MAX, TrackerLimits
+from rtspdsr.model import FlowKey, PinFlag, PinReading, Segment, TcpFlag
 from tests.core.builders import (
     CLIENT,
     INTERLEAVED,
@@ -411,6 +411,23 @@ def test_much_work_is_done_in_parts() -> None:
     assert (world.pins, world.placed, len(world.tracker.sessions)) == ({}, {}, 0)
 
 
+def test_sessions_with_many_pins_are_ended_in_smaller_parts() -> None:
+    world = World()
+    offer = ",".join(transport(port, port + 1) for port in range(5000, 5032, 2))
+    for number in range(100):
+        control = Control(client=ip_address(0x0A000000 + number))
+        world.feed(
+            control.ask("SETUP", f"{URL}/track1", Transport=offer),
+            control.ask("SETUP", f"{URL}/track2", Transport=offer.replace("=5", "=6"), Session="abc"),
+        )
+    parts = [len(world.apply(world.tracker.release_backend(1, CloseReason.DRAINED, world.now)))]
+    while (timer := world.tracker.next_timer()) is not None:
+        world.now = max(world.now, timer)
+        parts.append(len(world.apply(world.tracker.tick(world.now))))
+    assert max(parts) <= EVENTS_MAX + 100
+    assert (world.pins, world.placed, len(world.tracker.sessions)) == ({}, {}, 0)
+
+
 def test_every_session_is_read_about_every_five_seconds() -> None:
     world = World()
     for number in range(50):
@@ -442,6 +459,28 @@ def test_due_gives_whole_sessions_and_little_more_than_asked_for() -> None:
         world.tracker.measure({}, world.now)
         seen += flows
     assert sorted(map(str, seen)) == sorted(map(str, world.pins))
+
+
+def test_what_cannot_be_counted_is_taken_for_alive_until_it_is_counted() -> None:
+    world, control = World(), Control()
+    world.feed(*play_udp(control))
+    uncounted = PinReading(packets=0, bytes=0, heard_at=0.0, counted=False)
+    world.readings[udp(5001)] = uncounted
+    assert not of(SessionClosed, world.wait(300))
+    del world.readings[udp(5001)]
+    assert not of(SessionClosed, world.wait(80))
+    assert only(SessionClosed, world.wait(15)).reason is CloseReason.EXPIRED
+
+
+def test_a_connection_that_cannot_be_counted_is_taken_for_alive() -> None:
+    world, control = World(), Control()
+    world.feed(control.ask("OPTIONS", URL), control.ask("OPTIONS", URL))
+    world.readings[control.flow] = PinReading(packets=0, bytes=0, heard_at=0.0, counted=False)
+    world.wait(300)
+    assert control.flow in world.pins
+    del world.readings[control.flow]
+    world.wait(100)
+    assert not world.pins
 
 
 def test_new_limits_hold_from_then_on() -> None:

@@ -16,7 +16,7 @@ from rtspdsr.dataplane.dataplane import Dataplane, Route, Sizes
 from rtspdsr.dataplane.layout import CHUNK_PINS, SLOT_COUNT
 from rtspdsr.dataplane.libbpf import Map
 from rtspdsr.errors import AlreadyRunning, DataplaneError, MapFull
-from rtspdsr.model import FlowKey, Pin, PinFlag, Proto, Service
+from rtspdsr.model import FlowKey, Pin, PinFlag, PinReading, Proto, Service
 from tests.dataplane.conftest import NAMESPACE, Wire, ip
 
 SIZES = Sizes(
@@ -27,6 +27,7 @@ CLIENT = ip_address("198.51.100.7")
 BACKEND = ip_address("192.0.2.11")
 SERVICE = Service(service_id=1, name="cams", vips=(VIP,))
 FLOW = FlowKey(1, Proto.UDP, CLIENT, 5000)
+UNCOUNTED = PinReading(packets=0, bytes=0, heard_at=0.0, counted=False)
 ROUTE = Route(mac=b"\x02\0\0\0\0\x0b", source=b"\x02\0\0\0\0\x01", ifindex=2)
 
 
@@ -199,6 +200,37 @@ def test_statistics_grow_by_chunks_and_survive_a_restart(wire: Wire) -> None:
     second = Dataplane.load(wire.home, sizes)
     assert second.pins == CHUNK_PINS + 5
     second.close()
+
+
+def test_a_pin_without_a_place_is_counted_as_soon_as_there_is_room(wire: Wire) -> None:
+    dataplane = Dataplane.load(wire.home, replace(SIZES, pins=3 * CHUNK_PINS))
+    for port in range(CHUNK_PINS - 1):
+        dataplane.pin(Pin(flow=replace(FLOW, client=ip_address(0x0A000000 + port)), backend_id=1))
+    late, again = replace(FLOW, client_port=1), replace(FLOW, client_port=2)
+    for flow in (late, again):
+        dataplane.pin(Pin(flow=flow, backend_id=2, flags=PinFlag.UPSTREAM))
+        assert dataplane.read([flow]) == {flow: UNCOUNTED}
+    dataplane.grow()
+    dataplane.pin(Pin(flow=again, backend_id=3))
+    assert dataplane.read([again])[again].counted
+    assert dataplane.read([late]) == {late: UNCOUNTED}, "what came before is not known"
+    assert dataplane.read([late])[late].counted
+    standing = {pin.flow: (pin, place) for pin, _, place in dataplane._standing_pins()}
+    assert standing[late][0] == Pin(flow=late, backend_id=2, flags=PinFlag.UPSTREAM)
+    assert standing[again][0] == Pin(flow=again, backend_id=3)
+    assert 0 not in {place for _, place in standing.values()}
+    dataplane.close()
+
+
+def test_a_place_that_was_given_back_rests_for_as_long_as_there_are_others(wire: Wire) -> None:
+    dataplane = Dataplane.load(wire.home, SIZES)
+    taken = []
+    for _ in range(100):
+        dataplane.pin(Pin(flow=FLOW, backend_id=1))
+        taken.append(dataplane._places[layout.pack_flow(FLOW)])
+        dataplane.unpin(FLOW)
+    assert len(set(taken)) == 100
+    dataplane.close()
 
 
 def test_removing_the_home_detaches(wire: Wire) -> None:
