@@ -28,7 +28,9 @@ class Fleet:
     def __init__(self, dataplane: Dataplane, registry: Registry, changed: Request) -> None:
         self._dataplane, self._registry, self._changed = dataplane, registry, changed
         self._heard: dict[Address, NeighbourChange] = {}
-        self._leaving: set[int] = set(dataplane.left.backends)
+        self._left = dict(dataplane.left.backends)
+        self._leaving: set[int] = set(self._left)
+        self._unpinned: set[int] = set()
         self._down: set[int] = set()
         self._names: dict[tuple[str, int], str] = {}
         self.services: tuple[Service, ...] = ()
@@ -55,7 +57,7 @@ class Fleet:
         for service, backend in former.values():
             self._leaving.add(backend.backend_id)
             self._set(service, backend)
-        for backend_id in self._leaving & self._dataplane.left.backends.keys():
+        for backend_id in self._leaving & self._left.keys():
             self._take_no_clients(backend_id)
 
     def addresses(self) -> set[Address]:
@@ -120,11 +122,14 @@ class Fleet:
 
     def retire(self, pinned: set[int]) -> None:
         """Forget the backends that have left the configuration and are in no pin any more."""
-        for backend_id in self._leaving - pinned:
+        unpinned = self._leaving - pinned
+        for backend_id in unpinned & self._unpinned:  # twice: a pin made while pins are read may be missed
+            self._left.pop(backend_id, None)
             self._dataplane.remove_backend(backend_id)
             self._registry.forget_backend(backend_id)
             self._leaving.discard(backend_id)
             self._down.discard(backend_id)
+        self._unpinned = unpinned
 
     @property
     def leaving(self) -> bool:
@@ -162,7 +167,7 @@ class Fleet:
 
     def _take_no_clients(self, backend_id: int) -> None:
         """An earlier daemon's backend that is configured no longer: its sessions go on, no new ones come."""
-        service_id, addresses = self._dataplane.left.backends[backend_id]
+        service_id, addresses = self._left[backend_id]
         if route := self._dataplane.route(backend_id):
             self._dataplane.set_backend(service_id, backend_id, addresses, route, up=False)
 

@@ -157,6 +157,8 @@ def test_a_backend_out_of_the_configuration_keeps_its_sessions_until_the_last_pi
     assert stand.flags(2) == BackendFlag.RESOLVED
     stand.dataplane.unpin(flow)
     stand.fleet.retire(stand.dataplane.pinned_backends())
+    assert stand.flags(2) == BackendFlag.RESOLVED
+    stand.fleet.retire(stand.dataplane.pinned_backends())
     assert stand.flags(2) == 0
     assert not stand.fleet.leaving
 
