@@ -69,7 +69,7 @@ class Connections:
         connection.pin = books.pins.hold(segment.flow, connection, True, now, said)
         if known is None:
             connection.pin.handed_over(len(segment.frame))
-        elif isinstance(lone := known.former[0] if known.former else None, LonePin):
+        elif isinstance(lone := next(iter(known.former), None), LonePin):
             self.end_lone(lone, now, said)
         self.enter(connection)
         books.readings.put(connection, now, soon=True)

@@ -23,6 +23,7 @@ class TrackerLimits:
     read_soon_s:             the same until its first delivery, which is timed by it
     sessions_per_connection: alive at once; a recorder that proxies cameras has a few dozen
     tracks_per_session:      a presentation has two or three
+    pins_per_session:        UDP ports, with those its client gave up a moment ago; a track has two
     """
 
     idle_s: float = 90.0
@@ -38,3 +39,4 @@ class TrackerLimits:
     read_soon_s: float = 1.0
     sessions_per_connection: int = 64
     tracks_per_session: int = 32
+    pins_per_session: int = 64

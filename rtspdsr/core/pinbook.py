@@ -5,7 +5,7 @@ It does not know why a flow is claimed: a holder is whatever shares the fate of 
 session, or a lone pin that is only waited out).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from rtspdsr.core.events import Event, PinMade, PinReleased
@@ -19,21 +19,24 @@ class Holder(Protocol):
     backend_id: int
 
 
+#: What most pins share: nobody claimed them before.
+_NOBODY: dict[Holder, None] = {}
+
+
 class HeldPin:
     """A pinned flow, and what was last read of it.
 
     holder: whoever has it
-    former: those that claimed it before, and still do, the latest last
     packets, bytes, delivered: as last read, to tell progress
     """
 
     __slots__ = (
+        "_former",
         "backend_id",
         "bytes",
         "delivered",
         "flags",
         "flow",
-        "former",
         "holder",
         "packets",
         "provisional",
@@ -45,8 +48,32 @@ class HeldPin:
         self.flags = PinFlag.NONE
         self.provisional = provisional
         self.holder = holder
-        self.former: tuple[Holder, ...] = ()
+        self._former = _NOBODY
         self.packets = self.bytes = self.delivered = 0
+
+    @property
+    def former(self) -> Mapping[Holder, None]:
+        """Those that claimed it before, and still do, the latest last."""
+        return self._former
+
+    def pass_to(self, holder: Holder) -> None:
+        """Its holder becomes a former one, the latest of them."""
+        if self._former is _NOBODY:
+            self._former = {}
+        self._former.pop(holder, None)
+        self._former[self.holder] = None
+        self.holder = holder
+
+    def pass_back(self) -> bool:
+        """The latest former holder has it again; whether there is one."""
+        if not self._former:
+            return False
+        self.holder, _ = self._former.popitem()
+        return True
+
+    def leave(self, holder: Holder) -> None:
+        """A former holder claims it no more."""
+        self._former.pop(holder, None)
 
     def handed_over(self, octets: int) -> None:
         """A frame came before the pin, and made it: it is to be part of what is read next."""
@@ -115,18 +142,15 @@ class PinBook:
             said.append(held.made(now))
             return held
         if held.holder is not holder:
-            held.former = (*(other for other in held.former if other is not holder), held.holder)
-            held.holder = holder
+            held.pass_to(holder)
         self._settle(held, held.flags, held.provisional and provisional, now, said)
         return held
 
     def release(self, held: HeldPin, holder: Holder, now: float, said: list[Event]) -> None:
         """Give up a claim. The pin goes back to the holder before, or ends with its last one."""
         if held.holder is not holder:
-            held.former = tuple(other for other in held.former if other is not holder)
-        elif held.former:
-            *former, held.holder = held.former
-            held.former = tuple(former)
+            held.leave(holder)
+        elif held.pass_back():
             self._settle(held, held.flags, held.provisional, now, said)
         elif self._pins.pop(held.flow, None) is not None:
             self.provisional -= held.provisional

@@ -45,7 +45,7 @@ class Restoration:
         if session.server_session is not None:
             self._sessions.learn(session, session.server_session)
         for one in known.pins:
-            session.pins.append(self._pin(one, session))
+            session.pins[self._pin(one, session)] = None
         self._sessions.fade(session, now)
         if known.connection is None:
             self._sessions.detach(session)

@@ -105,8 +105,7 @@ class Session(Heard):
     server_session: the server's id, once the client has used it
     url:            of the presentation as far as known, without credentials
     tracks:         in the order of SETUP
-    pins:           its UDP pins
-    fading:         those of them that it gave up, and when they go
+    pins:           its UDP pins, and when they go; None for those in use
     connection:     its control connection, None while it has none
     proven:         its client has acknowledged what its backend sent, so it is no forgery
     syn_at:         when the connection that it began on was opened; None if that was not seen
@@ -124,7 +123,6 @@ class Session(Heard):
         "client_port",
         "closes_at",
         "connection",
-        "fading",
         "name",
         "opened_at",
         "pins",
@@ -171,8 +169,7 @@ class Session(Heard):
         self.before = state
         self.server_session: str | None = None
         self.tracks: list[Track] = []
-        self.pins: list[HeldPin] = []
-        self.fading: tuple[tuple[float, HeldPin], ...] = ()
+        self.pins: dict[HeldPin, float | None] = {}
         self.connection: Connection | None = None
         self.proven = True
         self.closes_at: float | None = None
@@ -267,6 +264,21 @@ class Session(Heard):
             track.live and track.transport == "tcp" and (not track.channels or channel in track.channels)
             for track in self.tracks
         )
+
+    def unused(self) -> list[HeldPin]:
+        """Pins in force that no track uses any more."""
+        used = {port for track in self.tracks if track.live for port in track.client_ports}
+        return [
+            held
+            for held, goes_at in self.pins.items()
+            if goes_at is None and held.flow.client_port not in used
+        ]
+
+    def unpinned(self) -> list[int]:
+        """Ports of its tracks that have no pin, in their order."""
+        pinned = {held.flow.client_port for held in self.pins}
+        wanted = {port for track in self.tracks if track.live for port in track.client_ports}
+        return sorted(wanted - pinned)
 
     # --- readings ----------------------------------------------------------------------------------
 

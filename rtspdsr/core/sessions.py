@@ -171,15 +171,16 @@ class Sessions(Mapping[str, Session]):
         for port in ports:
             flow = FlowKey(session.service_id, Proto.UDP, session.client, port)
             known = pins.get(flow)
+            mine = known is not None and known in session.pins
+            if not mine and len(session.pins) >= self._books.limits.pins_per_session:
+                limit = "pins_per_session"
+                break
             if known is None and (limit := pins.exhausted(not session.proven)):
                 break
             if known is not None and (other := _deprived(known, session)) is not None:
                 taken.setdefault(other.name, []).append(port)
             held = pins.hold(flow, session, not session.proven, now, said)
-            if held not in session.pins:
-                session.pins.append(held)
-            if session.fading:
-                session.fading = tuple(fade for fade in session.fading if fade[1] is not held)
+            session.pins[held] = None
         contests = [
             PinContested(at=now, client_ports=tuple(lost), other=other, **session.where())
             for other, lost in taken.items()
@@ -191,28 +192,23 @@ class Sessions(Mapping[str, Session]):
         session.proven = True
         for held in session.pins:
             self._books.pins.confirm(held, now, said)
-        pinned = {held.flow.client_port for held in session.pins}
-        wanted = {port for track in session.tracks if track.live for port in track.client_ports}
-        if wanted - pinned:
-            self.pin(session, sorted(wanted - pinned), now, said)
+        self.pin(session, session.unpinned(), now, said)
 
     def fade(self, session: Session, now: float) -> None:
         """Let go, after a linger, of the ports that no track uses any more: the change may be refused."""
-        used = {port for track in session.tracks if track.live for port in track.client_ports}
-        known = {id(held) for _, held in session.fading}
-        gone = [held for held in session.pins if held.flow.client_port not in used and id(held) not in known]
-        if gone:
-            at = now + self._books.limits.linger_s
-            session.fading += tuple((at, held) for held in gone)
-            self._books.timers.wake(session, at)
+        if gone := session.unused():
+            goes_at = now + self._books.limits.linger_s
+            session.pins.update(dict.fromkeys(gone, goes_at))
+            self._books.timers.wake(session, goes_at)
 
     def faded(self, session: Session, now: float, said: list[Event]) -> None:
-        """Release the pins whose linger has passed."""
-        for at, held in session.fading:
-            if at <= now:
-                session.pins.remove(held)
-                self._books.pins.release(held, session, now, said)
-        session.fading = tuple(fade for fade in session.fading if fade[0] > now)
+        """Release the pins whose linger has passed; those that found no room before them are made."""
+        gone = [held for held, goes_at in session.pins.items() if goes_at is not None and goes_at <= now]
+        for held in gone:
+            del session.pins[held]
+            self._books.pins.release(held, session, now, said)
+        if gone:
+            self.pin(session, session.unpinned(), now, said)
 
     # --- ending ------------------------------------------------------------------------------------
 
@@ -232,7 +228,6 @@ class Sessions(Mapping[str, Session]):
         for held in session.pins:
             self._books.pins.release(held, session, now, said)
         session.pins.clear()
-        session.fading = ()
         self._forget(session)
         if connection is not None:
             connection.sessions.remove(session)
@@ -268,4 +263,4 @@ def _deprived(held: HeldPin, session: Session) -> Session | None:
     other = held.holder
     if not isinstance(other, Session) or other is session or other.state is State.ENDING:
         return None
-    return None if any(fading is held for _, fading in other.fading) else other
+    return other if other.pins.get(held) is None else None

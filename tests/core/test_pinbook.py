@@ -71,6 +71,16 @@ def test_who_claims_again_has_it_again() -> None:
     assert release(book, held, other) == [RELEASED]
 
 
+def test_of_many_holders_the_latest_that_is_left_has_the_pin() -> None:
+    book, owners = PinBook(TrackerLimits()), [Owner(1 + number) for number in range(5)]
+    for owner in owners:
+        held, _ = hold(book, owner)
+    hold(book, owners[1])
+    assert list(held.former) == [owners[0], owners[2], owners[3], owners[4]]
+    said = [event for number in (3, 1, 0, 4, 2) for event in release(book, held, owners[number])]
+    assert said == [made(5), made(3), RELEASED]
+
+
 def test_changes_are_said_once() -> None:
     book, owner, said = PinBook(TrackerLimits()), Owner(), list[Event]()
     held, first = hold(book, owner, provisional=True)

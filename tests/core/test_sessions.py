@@ -7,8 +7,10 @@ from rtspdsr.core.events import (
     SessionAdopted,
     SessionClosed,
     SessionPlaying,
+    TrackerFull,
 )
 from rtspdsr.core.session import State
+from rtspdsr.core.tracker import TrackerLimits
 from tests.core.builders import (
     URL,
     Control,
@@ -61,6 +63,32 @@ def test_one_session_may_announce_a_port_twice() -> None:
     assert not of(PinContested, said)
     world.wait(15)
     assert set(world.pins) == {control.flow, udp(5000), udp(5001)}
+
+
+def test_a_track_that_is_set_up_again_and_again_keeps_a_bounded_number_of_pins() -> None:
+    limits = TrackerLimits(pins_per_session=8)
+    world, control = World(limits), Control()
+    said = world.feed(
+        *(
+            control.ask("SETUP", f"{URL}/track1", Transport=transport(port, port + 1), Session="abc")
+            for port in range(5000, 5100, 2)
+        )
+    )
+    assert only(TrackerFull, said).limit == "pins_per_session"
+    assert len(world.pins) == 9
+    world.wait(11)  # what faded makes room for what is used
+    assert set(world.pins) == {control.flow, udp(5098), udp(5099)}
+
+
+def test_alternatives_beyond_the_limit_are_not_pinned() -> None:
+    world, control = World(TrackerLimits(pins_per_session=8)), Control()
+    offer = ",".join(transport(port, port + 1) for port in range(5000, 5032, 2))
+    said = world.feed(control.ask("SETUP", f"{URL}/track1", Transport=offer))
+    assert only(TrackerFull, said).limit == "pins_per_session"
+    assert set(world.pins) == {control.flow, *(udp(port) for port in range(5000, 5008))}
+    world.feed(control.ask("TEARDOWN", Session="abc"))
+    world.wait(11)
+    assert set(world.pins) == {control.flow}
 
 
 def test_the_id_is_learned_from_the_next_request() -> None:
