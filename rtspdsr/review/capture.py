@@ -28,6 +28,7 @@ from rtspdsr.sessionlog import Lines
 READ_EVERY_S = 1.0  # between two looks at what was counted, as in the daemon
 READINGS = 500  # flows at one look
 SYNS_MAX = 262_144  # connections whose beginning is remembered; dataplane.flows_max by default
+SILENCE_S = 200.0  # after which nothing is left to wait for: tracker.idle_s, linger_s and some more
 SAME_S = 0.05  # so soon the same packet again is another sight of it, at another interface
 HALF = 1 << 31
 NO_FLAGS = TcpFlag(0)
@@ -108,8 +109,7 @@ class Replay:
 
     def take(self, packet: Captured) -> Iterator[Event]:
         """Take in a packet; packets come in the order of time, as far as captures have them so."""
-        self.now = max(self.now, packet.at)
-        yield from self._pass_time()
+        yield from self._pass_time(packet.at)
         if self._is_known(packet):
             return
         if packet.proto is Proto.TCP:
@@ -121,9 +121,13 @@ class Replay:
 
     def end(self) -> Iterator[Event]:
         """The capture is over: the account of each session that is not."""
-        yield from self._read()
+        yield from self._applied(self.tracker.measure(dict(self._readings), self.now))
         for session in list(self.tracker.sessions.values()):
-            yield session.summary(CloseReason.EXPIRED, self.now, self.now)
+            asked_at = session.asked_at
+            if asked_at is not None:
+                yield session.summary(CloseReason.TEARDOWN, asked_at, self.now)
+            else:
+                yield session.summary(CloseReason.EXPIRED, self.now, self.now)
 
     # --- packets -----------------------------------------------------------------------------------
 
@@ -200,12 +204,19 @@ class Replay:
 
     # --- time --------------------------------------------------------------------------------------
 
-    def _pass_time(self) -> Iterator[Event]:
+    def _pass_time(self, until: float) -> Iterator[Event]:
+        """Let the time between two packets pass in the steps of the daemon; of a long silence its end."""
+        self._read_at = max(self._read_at, until - SILENCE_S)
+        while self._read_at + READ_EVERY_S <= until:
+            self._read_at = self.now = self._read_at + READ_EVERY_S
+            yield from self._read()
+            yield from self._tick()
+        self.now = max(self.now, until)
+        yield from self._tick()
+
+    def _tick(self) -> Iterator[Event]:
         while (timer := self.tracker.next_timer()) is not None and timer <= self.now:
             yield from self._applied(self.tracker.tick(self.now))
-        if self.now >= self._read_at + READ_EVERY_S:
-            self._read_at = self.now
-            yield from self._read()
 
     def _read(self) -> Iterator[Event]:
         while flows := self.tracker.due(self.now, READINGS):
@@ -230,7 +241,7 @@ def lines(packets: Iterable[Captured], ports: Iterable[int]) -> Iterator[str]:
         yield from (wording.line(event) for event in replay.take(packet) if not isinstance(event, Effect))
     for event in replay.end():
         record = json.loads(wording.line(event))
-        if record["event"] == "session_summary":
+        if record.get("reason") == CloseReason.EXPIRED:
             record["reason"] = "capture_ended"
         yield json.dumps(record, separators=(",", ":"))
 
@@ -240,14 +251,11 @@ def lines(packets: Iterable[Captured], ports: Iterable[int]) -> Iterator[str]:
 
 def read(file: Path) -> Iterator[Captured]:
     """The TCP and UDP packets of a capture, pcap or pcapng, without fragments."""
-    from scapy.config import conf
+    from scapy.layers import l2  # noqa: F401  # registers what frames there are
     from scapy.layers.inet import IP, TCP, UDP
     from scapy.layers.inet6 import IPv6
-    from scapy.layers.l2 import CookedLinux, CookedLinuxV2, Dot1AD, Dot1Q, Ether
-    from scapy.packet import Raw
     from scapy.utils import PcapReader
 
-    conf.layers.filter([Ether, Dot1Q, Dot1AD, CookedLinux, CookedLinuxV2, IP, IPv6, TCP, UDP, Raw])
     with PcapReader(str(file)) as reader:
         for frame in reader:
             ip = frame.getlayer(IP) or frame.getlayer(IPv6)
@@ -289,8 +297,15 @@ def main(arguments: list[str]) -> int:
         import scapy  # noqa: F401
     except ImportError:
         return NO_SCAPY
+    from scapy.config import conf
     from scapy.error import Scapy_Exception
+    from scapy.layers.inet import IP, TCP, UDP
+    from scapy.layers.inet6 import IPv6
+    from scapy.layers.l2 import CookedLinux, CookedLinuxV2, Dot1AD, Dot1Q, Ether
+    from scapy.packet import Raw
 
+    # nothing above these is dissected, which takes most of the time
+    conf.layers.filter([Ether, Dot1Q, Dot1AD, CookedLinux, CookedLinuxV2, IP, IPv6, TCP, UDP, Raw])
     file, ports = Path(arguments[0]), map(int, arguments[1:])
     try:
         for line in lines(read(file), ports):

@@ -9,10 +9,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from math import isfinite
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+LARGEST = 1e15  # no number of a log is: sums stay finite
 
 #: Shown where a service or backend has no name in the log.
 UNNAMED = "(not configured)"
@@ -124,7 +125,7 @@ _TEXTS = ("session", "client", "url", "user_agent", "reason")
 def summary(line: Line, *, recording: bool) -> Summary:
     """The record of a session; ``recording``: its client sent media, so nothing is delivered to it."""
     values, problems = line.values, list[str]()
-    numbers = {key: _checked(values, key, _number(values.get(key)), problems) for key in _NUMBERS}
+    numbers = {key: _checked(values, key, _amount(key, values.get(key)), problems) for key in _NUMBERS}
     texts = {key: _checked(values, key, line.text(key), problems) or UNKNOWN for key in _TEXTS}
     times = {
         key: _checked(values, key, seconds(values.get(key)), problems)
@@ -178,13 +179,16 @@ def _failure(found: Summary, recording: bool) -> str | None:
     return "no_delivery" if unheard and asked_for and timed and waited else None
 
 
+def _amount(key: str, value: object) -> float | None:
+    """A number that is none below zero, but for losses: duplicates may outnumber them."""
+    number = _number(value)
+    return None if number is not None and number < 0 and key != "lost_packets" else number
+
+
 def _number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    try:
-        return float(value) if isfinite(value) else None
-    except OverflowError:
-        return None
+    return float(value) if -LARGEST < value < LARGEST else None  # NaN is not
 
 
 def _checked(values: Mapping[str, Any], key: str, value: T | None, problems: list[str]) -> T | None:

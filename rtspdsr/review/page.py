@@ -41,7 +41,9 @@ th, td { padding: 5px 10px; text-align: left; border-bottom: 1px solid var(--rul
 td { max-width: 42ch; overflow: hidden; text-overflow: ellipsis; }
 th { color: var(--dim); font-weight: 600; } .n { text-align: right; } tr.alarm td { color: var(--alarm); }
 tr:last-child td { border-bottom: 0; }
-svg { display: block; width: 100%; height: auto; background: var(--panel); border-radius: 6px; }
+section { overflow-x: auto; }
+svg { display: block; width: 100%; min-width: 640px; height: auto;
+  background: var(--panel); border-radius: 6px; }
 svg text { font: 11px system-ui, sans-serif; fill: var(--dim); } svg .name, svg .value { font-size: 12px;
   fill: var(--text); }
 .grid { stroke: var(--rule); stroke-width: 1; } .zero { stroke: var(--dim); stroke-dasharray: 3 3; }

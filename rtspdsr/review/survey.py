@@ -29,7 +29,7 @@ TABLES_MAX = 10_000  # different slot tables
 
 #: Lines about the daemon and its surroundings that explain what sessions suffer.
 NOTABLE = frozenset(
-    {"backend_lost", "backend_resolved", "vip_claimed", "vip_unheard", "map_filling", "tracker_fault"}
+    {"backend_lost", "backend_resolved", "vip_claimed", "vip_unheard", "map_filling", "daemon_fault"}
     | {"config_reloaded", "config_refused", "daemon_started", "daemon_stopped", "lines_dropped"}
 )
 
