@@ -79,6 +79,7 @@ class Connection(Heard):
         "_full",
         "_malformed",
         "_next",
+        "_put_off",
         "_set_up",
         "_unasked",
         "answers",
@@ -131,6 +132,7 @@ class Connection(Heard):
         self._full = False
         self._malformed = 0
         self._next: int | None = None
+        self._put_off: Request | None = None
         self._set_up = False
         self._unasked = 0
 
@@ -167,10 +169,11 @@ class Connection(Heard):
 
     @property
     def buffered(self) -> int:
-        """Bytes of memory that its stream and parser hold."""
+        """Bytes of memory that its stream and parser hold, and a request that is put off."""
         if self.stream is None or self.parser is None:
             return 0
-        return self.stream.buffered + self.parser.buffered
+        put_off = self._put_off.size if self._put_off is not None else 0
+        return self.stream.buffered + self.parser.buffered + put_off
 
     @property
     def upstream(self) -> bool:
@@ -250,10 +253,19 @@ class Connection(Heard):
             return False
         return 0 < (segment.acknowledgement - self._acknowledged) & 0xFFFFFFFF < 1 << 31
 
+    def put_off(self, request: Request) -> None:
+        """Keep a request until its client is proven. One is enough: the next comes when it was answered."""
+        self._put_off = request
+
+    def take_up(self) -> Request | None:
+        """The request that was put off."""
+        request, self._put_off = self._put_off, None
+        return request
+
     def give_up_reading(self) -> None:
         """From now on it is only forwarded."""
         self.unread = True
-        self.stream = self.parser = None
+        self.stream = self.parser = self._put_off = None
 
     def overflow(self, limit: str, now: float) -> list[Event]:
         """Say that a limit was reached, once."""

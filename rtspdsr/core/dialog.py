@@ -74,11 +74,29 @@ class Dialog:
             return []
         url = intern(asked.shown_url)  # many clients play one presentation
         again = connection.note(asked, url, now)
-        if asked.method == Method.SETUP:
-            said = self._set_up(connection, asked, url, bool(again), now)
-        else:
-            said = self._ask(connection, asked, url, now)
-        return said + again
+        if connection.provisional and self._concerns_another(connection, asked, url):
+            connection.put_off(asked)
+            return again
+        return self._act(connection, asked, url, bool(again), now) + again
+
+    def _concerns_another(self, connection: Connection, request: Request, url: str) -> bool:
+        """Whether a request is about a session of another connection, and so may be forged."""
+        session = self._find(connection, request, url)
+        return session is not None and session.connection is not connection
+
+    def resume(self, connection: Connection, now: float) -> list[Event]:
+        """Act on what was put off, now that the client is proven."""
+        request = connection.take_up()
+        if request is None:
+            return []
+        return self._act(connection, request, intern(request.shown_url), False, now)
+
+    def _act(
+        self, connection: Connection, request: Request, url: str, authorized: bool, now: float
+    ) -> list[Event]:
+        if request.method == Method.SETUP:
+            return self._set_up(connection, request, url, authorized, now)
+        return self._ask(connection, request, url, now)
 
     def _hear_frame(self, connection: Connection, frame: InterleavedFrame, now: float) -> None:
         """A receiver report within the connection is as good as one over UDP."""
@@ -114,12 +132,15 @@ class Dialog:
 
     def _session_of(self, connection: Connection, request: Request, url: str) -> Session | None:
         """The session that a request is about, as far as it was begun where we listened."""
-        server_session = request.session
-        if server_session is not None:
+        session, server_session = self._find(connection, request, url), request.session
+        if session is not None and session.server_session is None and server_session is not None:
+            self._sessions.learn(session, server_session)
+        return session
+
+    def _find(self, connection: Connection, request: Request, url: str) -> Session | None:
+        if (server_session := request.session) is not None:
             known = self._sessions.named(connection, server_session)
-            if known is None and (known := self._sessions.unnamed(connection, url)) is not None:
-                self._sessions.learn(known, server_session)
-            return known
+            return known if known is not None else self._sessions.unnamed(connection, url)
         if request.method in _OF_ONLY_SESSION and len(connection.sessions) == 1:
             return connection.sessions[0]
         return None

@@ -129,6 +129,11 @@ class Request:
     body_length: int = 0
 
     @property
+    def size(self) -> int:
+        """Characters that it holds."""
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+    @property
     def cseq(self) -> int | None:
         """The sequence number; None if there is none, or it is no number."""
         text = (self.headers.get("cseq") or "").strip()

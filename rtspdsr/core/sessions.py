@@ -178,6 +178,8 @@ class Sessions(Mapping[str, Session]):
             if known is None and (limit := pins.exhausted(not session.proven)):
                 break
             if known is not None and (other := _deprived(known, session)) is not None:
+                if not session.proven:
+                    continue  # it may be forged, and has to wait until it is not
                 taken.setdefault(other.name, []).append(port)
             held = pins.hold(flow, session, not session.proven, now, said)
             session.pins[held] = None
@@ -192,7 +194,7 @@ class Sessions(Mapping[str, Session]):
         session.proven = True
         for held in session.pins:
             self._books.pins.confirm(held, now, said)
-        self.pin(session, session.unpinned(), now, said)
+        said += self.pin(session, session.unpinned(), now, said)[0]
 
     def fade(self, session: Session, now: float) -> None:
         """Let go, after a linger, of the ports that no track uses any more: the change may be refused."""
@@ -208,7 +210,7 @@ class Sessions(Mapping[str, Session]):
             del session.pins[held]
             self._books.pins.release(held, session, now, said)
         if gone:
-            self.pin(session, session.unpinned(), now, said)
+            said += self.pin(session, session.unpinned(), now, said)[0]
 
     # --- ending ------------------------------------------------------------------------------------
 

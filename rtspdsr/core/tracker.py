@@ -93,6 +93,7 @@ class Tracker:
         self._books.pins.confirm(connection.pin, now, said)
         for session in connection.sessions:
             self._sessions.confirm(session, now, said)
+        said += self._dialog.resume(connection, now)
         self._books.settle(connection, now, said)
 
     def _follow(

@@ -16,7 +16,7 @@ from rtspdsr.core.events import (
     RequestMalformed,
 )
 from rtspdsr.core.limits import TrackerLimits
-from rtspdsr.core.request import Request
+from rtspdsr.core.request import Headers, Request
 from rtspdsr.model import PinFlag, Segment, TcpFlag
 from tests.core.builders import URL, Control, of, only, request
 
@@ -91,6 +91,21 @@ def test_what_is_no_rtsp_is_only_forwarded(payload: bytes, kind: OpaqueKind) -> 
     connection, _, said = read(Control().segment(payload))
     assert only(OpaqueConnection, said).kind is kind
     assert connection.flags is PinFlag.UNREAD
+
+
+def test_a_request_that_is_put_off_counts_as_memory_until_it_is_taken_up() -> None:
+    connection, _, _ = read(Control().ask("OPTIONS"))
+    before = connection.buffered
+    headers = Headers([("Session", "abc"), ("X", "y" * 5000)])
+    for _ in range(2):
+        connection.put_off(Request(method="TEARDOWN", url=URL, version="RTSP/1.0", headers=headers))
+    assert 5000 < connection.buffered - before < 6000
+    taken = connection.take_up()
+    assert taken is not None
+    assert (taken.method, connection.buffered, connection.take_up()) == ("TEARDOWN", before, None)
+    connection.put_off(taken)
+    connection.give_up_reading()
+    assert connection.take_up() is None
 
 
 def test_nonsense_is_told_a_few_times() -> None:

@@ -123,7 +123,8 @@ def test_a_session_without_a_connection_waits_for_one() -> None:
     old.hear(udp(5001))
     old.wait(11)
     new = restarted(old)
-    new.feed(Control(port=40007, initial=5, next=6).ask("PLAY", Session="abc"))
+    again = Control(port=40007, initial=5, next=6)
+    new.feed(again.ask("PLAY", Session="abc"), again.ask("OPTIONS"))
     assert [(one.server_session, one.state) for one in new.tracker.sessions.values()] == [
         ("abc", State.PLAYING)
     ]

@@ -1,12 +1,16 @@
 """Sessions: found by what their client says, whatever connection it says it on, and by nobody else."""
 
+from dataclasses import replace
 from ipaddress import ip_address
+
+import pytest
 
 from rtspdsr.core.events import (
     PinContested,
     SessionAdopted,
     SessionClosed,
     SessionPlaying,
+    SessionSummary,
     TrackerFull,
 )
 from rtspdsr.core.session import State
@@ -132,7 +136,7 @@ def test_a_session_goes_on_with_a_new_connection() -> None:
     world, first, second = World(), Control(port=40000), Control(port=40001)
     world.feed(*play_udp(first), first.fin())
     world.wait(20)
-    world.feed(second.ask("PAUSE", Session="abc"))
+    world.feed(second.ask("PAUSE", Session="abc"), second.ask("OPTIONS"))
     one = world.tracker.sessions["s1"]
     assert (one.state, one.client_port, len(world.tracker.sessions)) == (State.READY, 40001, 1)
     world.hear(second.flow, delivered=90)
@@ -143,23 +147,69 @@ def test_a_session_goes_on_with_a_new_connection() -> None:
     assert second.flow in world.pins
 
 
-def test_a_connection_that_proves_nothing_ends_no_session_that_was_proven() -> None:
+@pytest.mark.parametrize("method", ["SETUP", "PLAY", "PAUSE", "TEARDOWN", "GET_PARAMETER"])
+def test_a_connection_that_proves_nothing_neither_ends_nor_moves_a_session_of_another(method: str) -> None:
     world, owner, forged = World(), Control(port=40000), Control(port=40001)
     world.feed(*play_udp(owner))
-    world.feed(forged.ask("SETUP", f"{URL}/track2", Transport=transport(7000), Session="abc"))
+    known = set(world.pins)
+    world.feed(forged.ask(method, f"{URL}/track1", Transport=transport(7000), Session="abc"))
+    one = world.tracker.sessions["s1"]
+    assert (one.state, one.client_port, set(world.pins)) == (State.PLAYING, 40000, known | {forged.flow})
     for _ in range(5):
         world.hear(udp(5001))
         world.wait(5)
+    assert (sessions(world), one.state, set(world.pins)) == (["abc"], State.PLAYING, known)
+
+
+def test_a_connection_that_proves_nothing_takes_no_port_from_another_session() -> None:
+    world, owner, forged = World(), Control(port=40000), Control(port=40001, backend_id=2)
+    world.feed(*play_udp(owner))
+    said = world.feed(forged.ask("SETUP", f"{URL}/track1", Transport=transport(5001, 5002)))
+    assert not of(PinContested, said)
+    assert {port: world.pins[udp(port)].pin.backend_id for port in (5001, 5002)} == {5001: 1, 5002: 2}
+    said = world.feed(forged.ask("OPTIONS"))
+    assert world.pins[udp(5001)].pin.backend_id == 2
+    assert only(PinContested, said).client_ports == (5001,)
+
+
+def test_a_connection_that_proves_nothing_names_no_session() -> None:
+    world, owner, forged, again = World(), Control(port=40000), Control(port=40001), Control(port=40002)
+    world.feed(owner.ask("SETUP", f"{URL}/track1", Transport=transport(5000)), owner.fin())
+    world.wait(11)
+    world.feed(forged.ask("PLAY", Session="evil"))
+    assert sessions(world) == [None]
+    world.feed(again.ask("PLAY", Session="abc"), again.ask("OPTIONS"))
     assert sessions(world) == ["abc"]
-    assert forged.flow not in world.pins
-    assert {udp(5000), udp(5001)} <= set(world.pins)
+
+
+@pytest.mark.parametrize("proof", ["the next segment", "its end", "what was counted"])
+def test_what_a_new_connection_asks_of_a_session_is_done_once_it_is_proven(proof: str) -> None:
+    world, first, second = World(), Control(port=40000), Control(port=40001)
+    world.feed(*play_udp(first), first.fin())
+    teardown = second.ask("TEARDOWN", Session="abc")
+    parameter = replace(second.ask("GET_PARAMETER", Session="abc"), sequence=teardown.sequence)
+    teardown = replace(teardown, sequence=teardown.sequence + len(parameter.payload))
+    world.feed(replace(parameter, acknowledgement=teardown.acknowledgement), teardown)
+    one = world.tracker.sessions["s1"]
+    assert (one.state, one.client_port) == (State.PLAYING, 40000)
+    match proof:
+        case "the next segment":
+            world.feed(second.ask("OPTIONS"))
+        case "its end":
+            world.feed(second.fin())
+        case _:
+            world.hear(second.flow, delivered=90)
+            world.wait(1.5)
+    assert (one.state, one.client_port) == (State.ENDING, 40001)
+    assert of(SessionSummary, world.wait(11))
 
 
 def test_a_session_whose_id_was_never_used_goes_on_with_a_new_connection() -> None:
     world, first, second = World(), Control(port=40000), Control(port=40001)
     world.feed(first.ask("SETUP", f"{URL}/track1", Transport=transport(5000)), first.fin())
     world.wait(11)
-    assert only(SessionPlaying, world.feed(second.ask("PLAY", Session="abc"))).session == "s1"
+    said = world.feed(second.ask("PLAY", Session="abc"), second.ask("OPTIONS"))
+    assert only(SessionPlaying, said).session == "s1"
 
 
 def test_interleaved_media_holds_its_session_to_its_connection() -> None:
