@@ -64,7 +64,7 @@ def review(
     csv: Csv = None,
     html: Html = None,
 ) -> None:
-    """Review session logs: who played what, how well, what failed, which backend is worse than others.
+    """Review session logs: quality, failures, and backends that are worse.
 
     Examples:
 

@@ -43,7 +43,7 @@ th { color: var(--dim); font-weight: 600; } .n { text-align: right; } tr.alarm t
 tr:last-child td { border-bottom: 0; }
 section { overflow-x: auto; }
 svg { display: block; width: 100%; min-width: 640px; height: auto;
-  background: var(--panel); border-radius: 6px; }
+  background: var(--panel); border-radius: 6px; margin: 0 0 10px; }
 svg text { font: 11px system-ui, sans-serif; fill: var(--dim); } svg .name, svg .value { font-size: 12px;
   fill: var(--text); }
 .grid { stroke: var(--rule); stroke-width: 1; } .zero { stroke: var(--dim); stroke-dasharray: 3 3; }
