@@ -277,7 +277,7 @@ __noinline int answer_neighbour(struct xdp_md *ctx)
 	    ip->nexthdr != IPPROTO_ICMPV6 || ip->hop_limit != ND_HOP_LIMIT || neighbour->code)
 		return NOT_HEEDED;
 	ipv6_address(&target, &neighbour->target);
-	if (!is_vip(&target))
+	if (is_mapped(&neighbour->target) || !is_vip(&target))
 		return NOT_HEEDED;
 	if (neighbour->type == ND_SOLICITATION)
 		return answer_solicitation(ctx, mac);

@@ -79,7 +79,7 @@ MEANINGS: dict[Verdict, str] = {
     Verdict.TRACKER_DEAD: "forwarded unread: the tracker's deadline has passed",
     Verdict.RING_FULL: "forwarded unread: no room to hand it to the tracker",
     Verdict.TRUNCATED: "dropped: to a VIP, a header is cut short",
-    Verdict.NOT_SERVED: "dropped: to a VIP, but no service there",
+    Verdict.NOT_SERVED: "dropped: to a VIP, but no service there; or an IPv4 address in IPv6",
     Verdict.NO_BACKEND: "dropped: no backend is resolved",
     Verdict.FROM_BACKEND: "dropped: sent by a backend, it would loop",
 }

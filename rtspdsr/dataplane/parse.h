@@ -120,6 +120,15 @@ static __always_inline void ipv6_address(struct address *to, const struct in6_ad
 	to->words[3] = from->s6_addr32[3];
 }
 
+/*
+ * An IPv4 address in 16 octets (::ffff:0:0/96), as the maps hold it. No packet of IPv6 may carry one (RFC 4942
+ * section 2.2): it would speak for an IPv4 client.
+ */
+static __always_inline bool is_mapped(const struct in6_addr *address)
+{
+	return address->s6_addr32[2] == bpf_htonl(0xffff) && !address->s6_addr32[1] && !address->s6_addr32[0];
+}
+
 static __always_inline bool is_tag(__be16 type)
 {
 	return type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETH_P_8021AD);
@@ -289,6 +298,10 @@ static __always_inline bool parse_ipv6(struct xdp_md *ctx, struct packet *packet
 	packet->flow.proto = ip->nexthdr;
 	ipv6_address(&packet->flow.client, &ip->saddr);
 	*part = PART_WHOLE;
+	if (is_mapped(&ip->saddr) || is_mapped(&ip->daddr)) {
+		packet->flow.proto = IPPROTO_NONE; /* whatever it is, it is not served */
+		return true;
+	}
 	return !is_extension(ip->nexthdr) || skip_extensions(ctx, packet, part);
 }
 

@@ -196,7 +196,8 @@ struct vip_claim {
 	V(RING_FULL)	       /* a segment to be read, but no room to hand it over */                \
 	/* to a VIP, and dropped */                                                                   \
 	V(TRUNCATED)	       /* a header is cut short */                                            \
-	V(NOT_SERVED)	       /* no service there: another TCP port, protocol or ICMP type */        \
+	V(NOT_SERVED)	       /* no service there: another TCP port, protocol or ICMP type; or IPv6    \
+				* with an address of IPv4 (::ffff:0:0/96) */                          \
 	V(NO_BACKEND)	       /* no backend is resolved */                                           \
 	V(FROM_BACKEND)	       /* sent by a backend: it would loop */
 

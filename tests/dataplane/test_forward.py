@@ -18,6 +18,7 @@ from scapy.packet import Packet, Raw
 from rtspdsr.dataplane.layout import Verdict
 from rtspdsr.model import PinFlag, Proto
 from tests.dataplane.test_forward_answers import CASES as ANSWERS
+from tests.dataplane.test_forward_answers import ping6
 from tests.packets.case import Case
 from tests.packets.frames import (
     BACKEND_A,
@@ -46,6 +47,8 @@ from tests.packets.runner import DOWN, DROP, LOST, PASS, REDIRECT, TX, UP, A, B,
 pytestmark = pytest.mark.kernel
 
 TCP_FLOW = flow(Proto.TCP)
+MAPPED_CLIENT = f"::ffff:{CLIENT}"  # as the maps write it, which no IPv6 packet may
+MAPPED_VIP = f"::ffff:{VIP}"
 UDP_FLOW = flow(Proto.UDP)
 
 
@@ -78,9 +81,9 @@ def icmp_error(to: Machine, *, tcp: bool = False, vip: str = VIP, tags: int = 0)
     return ether(to, tags) / ip(4, client=ROUTER) / ICMP(type=3, code=3) / lost / ports
 
 
-def icmp6_error(to: Machine, *, fragmented: bool = False) -> Packet:
+def icmp6_error(to: Machine, client: str = CLIENT6, *, fragmented: bool = False) -> Packet:
     """The same in IPv6: packet too big, of a whole datagram or of a later fragment of one."""
-    lost: Packet = IPerror6(src=VIP6, dst=CLIENT6, hlim=3, plen=1400)
+    lost: Packet = IPerror6(src=VIP6, dst=client, hlim=3, plen=1400)
     if fragmented:
         lost = lost / IPv6ExtHdrFragment(nh=17, offset=100, id=5) / Raw(bytes(16))
     else:
@@ -265,6 +268,16 @@ DROPPED = [
          verdict=Verdict.NOT_SERVED),
     Case(name="ICMPv6 in IPv4", sent=ether(LB) / IP(src=CLIENT, dst=VIP, proto=58) / Raw(b"\x80" + bytes(7)),
          action=DROP, verdict=Verdict.NOT_SERVED),
+    *(Case(name=f"IPv6 from a client that is an IPv4 address, {name}", sent=sent, action=DROP,
+           verdict=Verdict.NOT_SERVED, given=(pinned(flow(proto), B), placed(CLIENT, B)))
+      for name, proto, sent in (
+          ("TCP", Proto.TCP, rtsp(network=ip(6, client=MAPPED_CLIENT))),
+          ("UDP", Proto.UDP, media(network=ip(6, client=MAPPED_CLIENT))),
+          ("ping", Proto.UDP, ping6(ip(6, client=MAPPED_CLIENT))))),
+    Case(name="IPv6 to a VIP that is an IPv4 address", sent=media(network=ip(6, vip=MAPPED_VIP)), action=DROP,
+         verdict=Verdict.NOT_SERVED, given=(pinned(flow(client=CLIENT6), B),)),
+    Case(name="an ICMPv6 error about a client that is an IPv4 address", sent=icmp6_error(LB, MAPPED_CLIENT),
+         action=DROP, verdict=Verdict.NOT_SERVED, given=(pinned(UDP_FLOW, B),)),
     Case(name="more extension headers than there are kinds",
          sent=media(network=extended(IPv6ExtHdrDestOpt() / ALL_EXTENSIONS)), action=DROP,
          verdict=Verdict.NOT_SERVED),

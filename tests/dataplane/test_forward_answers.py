@@ -144,6 +144,12 @@ ND_CASES = [
     Case(name="a solicitation behind an extension header is not heeded", action=PASS,
          verdict=Verdict.NOT_A_VIP, sent=Ether() / IPv6(src=NEIGHBOUR, dst=SOLICITED_NODE, hlim=255)
          / IPv6ExtHdrHopByHop() / ICMPv6ND_NS(tgt=VIP6)),
+    *(Case(name=f"a neighbour's {name} about a VIP of IPv4 passes", sent=sent, action=PASS,
+           verdict=Verdict.NOT_A_VIP) for name, sent in (
+        ("question", Ether(src=CLIENT_MAC) / IPv6(src=CLIENT6, dst="ff02::1", hlim=255)
+         / ICMPv6ND_NS(tgt=f"::ffff:{VIP}")),
+        ("claim", Ether(src=FOREIGN_MAC) / IPv6(src=CLIENT6, dst="ff02::1", hlim=255)
+         / ICMPv6ND_NA(tgt=f"::ffff:{VIP}")))),
     Case(name="our own advertisement passes", action=PASS, verdict=Verdict.NOT_A_VIP,
          sent=Ether(src=LB.mac) / IPv6(src=VIP6, dst="ff02::1", hlim=255) / ICMPv6ND_NA(tgt=VIP6)
          / ICMPv6NDOptDstLLAddr(lladdr=LB.mac)),
