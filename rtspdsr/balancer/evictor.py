@@ -40,7 +40,7 @@ class Evictor:
     ) -> None:
         self._fleet, self._health, self._tracker = fleet, health, tracker
         self._dataplane, self._numbers, self._apply = dataplane, numbers, apply
-        self._eviction = Eviction()
+        self._eviction = Eviction(tracker.on)
         self._resetter = Resetter()
         self._terms: dict[int, Terms] = {}
 

@@ -1,8 +1,8 @@
 """One TCP control connection: what its client has said on it.
 
 It is handed the segments of the connection and gives back the requests and frames in them; what else there
-is to tell (gaps, nonsense, TLS, the end) it says as events. It knows the sessions on it, but decides nothing
-about them.
+is to tell (gaps, nonsense, TLS, the end) it says as events. It does not know the sessions on it; it is told
+whether one of them sends media in it.
 """
 
 from collections.abc import Iterable
@@ -35,7 +35,6 @@ from rtspdsr.core.request import (
     begins_request,
     find_request,
 )
-from rtspdsr.core.session import Session, State
 from rtspdsr.model import FlowKey, PinFlag, PinReading, Segment, TcpFlag
 
 #: Malformed requests told per connection; the rest are passed over in silence.
@@ -62,8 +61,8 @@ class Connection(Heard):
 
     opened_at:     when its SYN passed, None if that was not seen
     made_at:       first segment that the tracker has seen
-    sessions:      those that live on it, in the order of their first SETUP
     pin:           its own, None if there was no room for one
+    recording:     a session on it sends media in it
     unread:        it is only forwarded
     finished_at:   when FIN or RST was heard
     described_url: what its client asked the description of, without credentials
@@ -93,7 +92,7 @@ class Connection(Heard):
         "parser",
         "pin",
         "placement",
-        "sessions",
+        "recording",
         "stream",
         "unread",
         "user_agent",
@@ -118,8 +117,7 @@ class Connection(Heard):
         self.stream: HalfStream | None = HalfStream(initial, limits.header_bytes)
         self.parser: RequestParser | None = RequestParser(ParserLimits(header_max=limits.header_bytes))
         self.pin: HeldPin | None = None
-        self.sessions: list[Session] = []
-        self.unread = False
+        self.recording = self.unread = False
         self.finished_at: float | None = None
         self.user_agent = ""
         self.described_url: str | None = None
@@ -178,9 +176,7 @@ class Connection(Heard):
     @property
     def upstream(self) -> bool:
         """Its client sends media in it: it records, or it sends much and asks for nothing."""
-        return self._unasked > MEDIA_BYTES or any(
-            session.state is State.RECORDING and session.interleaved for session in self.sessions
-        )
+        return self.recording or self._unasked > MEDIA_BYTES
 
     @property
     def flags(self) -> PinFlag:
@@ -364,12 +360,9 @@ class Connection(Heard):
             return self.heard_at + linger_s
         return self.finished_at + linger_s
 
-    def read(self, reading: PinReading) -> None:
-        """Take in what was counted for it, and pass that on to the sessions on it."""
-        if self.pin is None:
-            return
-        grown = self.pin.progress(reading)
+    def read(self, reading: PinReading) -> tuple[tuple[int, int, int], int]:
+        """Take in what was counted for it; give back how that has grown, and the answers that are in it."""
+        grown = self.pin.progress(reading) if self.pin is not None else (0, 0, 0)
         self.hear(reading.heard_at)
-        for session in self.sessions:
-            session.read_control(grown, self.answers, reading.heard_at)
-        self.answers = 0
+        answers, self.answers = self.answers, 0
+        return grown, answers

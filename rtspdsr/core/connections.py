@@ -127,13 +127,12 @@ class Connections:
         del self._by_flow[connection.flow]
         connection.closed = True
         self.buffered -= connection.counted
-        for session in list(connection.sessions):
+        for session in list(self._sessions.on(connection)):
             if session.closes_at is not None:
                 said += self._sessions.close(session, CloseReason.TEARDOWN, now)
             elif session.needs_connection:
                 said += self._sessions.close(session, CloseReason.CONNECTION_CLOSED, now)
             else:
-                connection.sessions.remove(session)
                 self._sessions.detach(session)
         if connection.pin is not None:
             self._books.pins.release(connection.pin, connection, now, said)

@@ -103,7 +103,7 @@ class Dialog:
         report = first_report(frame.payload)
         if report is None:
             return
-        for session in connection.sessions:
+        for session in self._sessions.on(connection):
             if session.has_channel(frame.channel):
                 session.quality.report(frame.channel, report, now)
                 return
@@ -141,9 +141,8 @@ class Dialog:
         if (server_session := request.session) is not None:
             known = self._sessions.named(connection, server_session)
             return known if known is not None else self._sessions.unnamed(connection, url)
-        if request.method in _OF_ONLY_SESSION and len(connection.sessions) == 1:
-            return connection.sessions[0]
-        return None
+        alone = request.method in _OF_ONLY_SESSION and len(self._sessions.on(connection)) == 1
+        return next(iter(self._sessions.on(connection))) if alone else None
 
     def _adopt(
         self, connection: Connection, url: str, server_session: str, now: float, said: list[Event]
@@ -163,6 +162,8 @@ class Dialog:
         old = session.connection
         if old is connection or (old is not None and old.finished_at is None and session.interleaved):
             return
+        if len(self._sessions.on(connection)) >= self._books.limits.sessions_per_connection:
+            return  # whatever is counted for a connection is passed on to all of them
         self._sessions.attach(session, connection)
         if not connection.provisional:
             self._sessions.confirm(session, now, said)
@@ -211,7 +212,7 @@ class Dialog:
         """The session that a SETUP adds to; None if it begins one."""
         if request.session is not None:
             return self._session_of(connection, request, url)
-        for session in connection.sessions:
+        for session in self._sessions.on(connection):
             if session.server_session is None and self._goes_on(connection, session, url, offer, authorized):
                 return session
         return None
@@ -287,7 +288,7 @@ class Dialog:
         limits = self._books.limits
         if len(self._sessions) >= limits.connections_max:
             return "connections_max"
-        if len(connection.sessions) >= limits.sessions_per_connection:
+        if len(self._sessions.on(connection)) >= limits.sessions_per_connection:
             return "sessions_per_connection"
         return None
 

@@ -6,7 +6,7 @@ no progress since is given up, and what counts as progress depends on what its c
 while too many backends of a service are down at once, nor faster than the service allows.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from rtspdsr.core.connection import Connection
@@ -82,9 +82,10 @@ class _Scene:
 
 
 class Eviction:
-    """Everything that is bound to dead backends."""
+    """Everything that is bound to dead backends; ``on`` tells the sessions of a connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, on: Callable[[Connection], Collection[Session]]) -> None:
+        self._on = on
         self._scenes: dict[int, _Scene] = {}
         self._watched: dict[Heard, _Watched] = {}
         self._terms: dict[int, Terms] = {}
@@ -139,12 +140,11 @@ class Eviction:
 
     # --- looking -------------------------------------------------------------------------------------
 
-    @staticmethod
-    def flows(heard: Heard) -> list[FlowKey]:
+    def flows(self, heard: Heard) -> list[FlowKey]:
         """The flows whose readings tell whether it moves: those of a connection, and of all that is on it."""
         flows = heard.flows()
         if isinstance(heard, Connection):
-            flows += [held.flow for session in heard.sessions for held in session.pins]
+            flows += [held.flow for session in self._on(heard) for held in session.pins]
         return flows
 
     def look(self, heard: Heard, readings: Mapping[FlowKey, PinReading], now: float) -> None:
@@ -153,7 +153,8 @@ class Eviction:
         if scene is None or heard.closed:
             return
         watched = self._watched.setdefault(heard, _Watched(now))
-        sending = any(one.state is State.RECORDING and one.interleaved for one in _sessions(heard))
+        sessions = self._sessions(heard)
+        sending = any(one.sending for one in sessions)
         moved = False
         for flow in self.flows(heard):
             if (reading := readings.get(flow)) is None:
@@ -166,7 +167,15 @@ class Eviction:
         if moved and not watched.first:
             watched.moved_at = scene.moved_at = now
         watched.first = False
-        watched.patience_s = _patience(heard, readings)
+        watched.patience_s = _patience(heard, sessions, readings)
+
+    def _sessions(self, heard: Heard) -> Collection[Session]:
+        match heard:
+            case Connection():
+                return self._on(heard)
+            case Session():
+                return (heard,)
+        return ()
 
     @staticmethod
     def _look_at_control(watched: _Watched, reading: PinReading, sending: bool, now: float) -> bool:
@@ -246,22 +255,14 @@ class Eviction:
         return said
 
 
-def _sessions(heard: Heard) -> list[Session]:
-    match heard:
-        case Connection():
-            return heard.sessions
-        case Session():
-            return [heard]
-    return []
-
-
-def _patience(heard: Heard, readings: Mapping[FlowKey, PinReading]) -> float | None:
+def _patience(
+    heard: Heard, sessions: Collection[Session], readings: Mapping[FlowKey, PinReading]
+) -> float | None:
     """How long nothing may move on it; None if it may be silent for as long as it likes."""
-    sessions = _sessions(heard)
     playing = [one for one in sessions if one.state is State.PLAYING]
     if any(one.interleaved for one in playing):
         return INTERLEAVED_S
-    if any(one.state is State.RECORDING and one.interleaved for one in sessions):
+    if any(one.sending for one in sessions):
         return SENDING_S
     periods = [period for one in playing if (period := _report_period(one, readings)) is not None]
     if periods:

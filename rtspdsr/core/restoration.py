@@ -52,7 +52,7 @@ class Restoration:
         else:
             connection = self._connection(known.connection, session)
             self._sessions.attach(session, connection)
-            self._books.settle(connection, now, self.said)
+            self._sessions.settle(connection, now, self.said)
         if session.closes_at is not None:
             self._books.timers.wake(session, session.closes_at)
         self.said.append(SessionAdopted(at=now, url=session.url, **session.where()))

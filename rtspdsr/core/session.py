@@ -6,8 +6,9 @@ the account that its summary is made of. It claims no pins and finds no requests
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rtspdsr.core.connection import Connection
 from rtspdsr.core.events import (
     CloseReason,
     Event,
@@ -26,9 +27,6 @@ from rtspdsr.core.pinbook import HeldPin
 from rtspdsr.core.placement import Placement
 from rtspdsr.core.quality import Quality
 from rtspdsr.model import Address, FlowKey, PinReading
-
-if TYPE_CHECKING:
-    from rtspdsr.core.connection import Connection
 
 #: A first delivery is looked for so long after PLAY.
 FIRST_DELIVERY_WAIT_S = 10.0
@@ -238,6 +236,11 @@ class Session(Heard):
     def interleaved(self) -> bool:
         """Some media comes in the control connection."""
         return any(track.live and track.transport == "tcp" for track in self.tracks)
+
+    @property
+    def sending(self) -> bool:
+        """Its client sends media in the control connection."""
+        return self.state is State.RECORDING and self.interleaved
 
     @property
     def needs_connection(self) -> bool:

@@ -4,7 +4,8 @@ It is handed decisions (this client begins a session, that one is over) and keep
 and readings in step with them. Which request means what is not decided here.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, ValuesView
+from collections.abc import Collection, Iterable, Iterator, Mapping, ValuesView
+from itertools import islice
 
 from rtspdsr.core.connection import Connection
 from rtspdsr.core.events import CloseReason, Event, PinContested, SessionClosed
@@ -38,20 +39,6 @@ class Books:
         if placement.released_at is not None:
             self.timers.wake(placement, now + self.limits.linger_s)
 
-    def settle(self, connection: Connection, now: float, said: list[Event]) -> None:
-        """Make the connection's pin say how it is to be treated, now that something about it has changed."""
-        pin = connection.pin
-        if pin is None or connection.closed:
-            return
-        if pin.flags & PinFlag.UPSTREAM and not connection.unread and not connection.upstream:
-            connection.join()
-        self.pins.flag(pin, connection.flags, now, said)
-        if connection.unread and not pin.provisional and connection.placement is None:
-            flow = connection.flow
-            connection.placement = self.placements.bind(
-                flow.service_id, flow.client, connection.backend_id, now, said
-            )
-
 
 class Sessions(Mapping[str, Session]):
     """The sessions of all clients, by our name."""
@@ -61,7 +48,8 @@ class Sessions(Mapping[str, Session]):
         self._names = names
         self._by_name: dict[str, Session] = {}
         self._by_id: dict[tuple[int, Address, int, str], Session] = {}
-        self._orphans: dict[tuple[int, Address], list[Session]] = {}
+        self._on: dict[Connection, dict[Session, None]] = {}
+        self._orphans: dict[tuple[int, Address], dict[Session, None]] = {}
 
     def __getitem__(self, name: str) -> Session:
         return self._by_name[name]
@@ -76,6 +64,10 @@ class Sessions(Mapping[str, Session]):
         """All of them, without the detour over their names that a ``Mapping`` makes."""
         return self._by_name.values()
 
+    def on(self, connection: Connection) -> Collection[Session]:
+        """Those that live on a connection, in the order in which they came there. Changes with them."""
+        return self._on.get(connection, ())
+
     # --- finding -----------------------------------------------------------------------------------
 
     def named(self, connection: Connection, server_session: str) -> Session | None:
@@ -85,7 +77,7 @@ class Sessions(Mapping[str, Session]):
 
     def unnamed(self, connection: Connection, url: str) -> Session | None:
         """The session that an id heard for the first time belongs to."""
-        candidates = [session for session in connection.sessions if session.server_session is None]
+        candidates = [session for session in self.on(connection) if session.server_session is None]
         for session in candidates:
             if session.track(url) is not None:
                 return session
@@ -99,8 +91,8 @@ class Sessions(Mapping[str, Session]):
 
     def _orphan(self, connection: Connection, url: str) -> Session | None:
         """One whose connection was closed before its id was used: its client goes on with a new one."""
-        orphans = self._orphans.get((connection.flow.service_id, connection.flow.client), ())
-        for session in reversed(orphans[-_ORPHANS_COMPARED:]):
+        orphans = self._orphans.get((connection.flow.service_id, connection.flow.client), {})
+        for session in islice(reversed(orphans), _ORPHANS_COMPARED):
             if session.backend_id == connection.backend_id and (
                 session.covers(url) or session.is_beside(url)
             ):
@@ -148,18 +140,46 @@ class Sessions(Mapping[str, Session]):
         if old is connection:
             return
         if old is not None:
-            old.sessions.remove(session)
+            self._leave(session, old)
             self._books.readings.put(old, old.heard_at, soon=False)
         self._disown(session)
         session.connection = connection
         session.client_port = connection.flow.client_port
-        connection.sessions.append(session)
+        self._on.setdefault(connection, {})[session] = None
+        self._note(connection)
 
     def detach(self, session: Session) -> None:
         """Its connection is gone, and the session goes on without."""
-        session.connection = None
+        if session.connection is not None:
+            self._leave(session, session.connection)
         if session.server_session is None:
-            self._orphans.setdefault((session.service_id, session.client), []).append(session)
+            self._orphans.setdefault((session.service_id, session.client), {})[session] = None
+
+    def _leave(self, session: Session, connection: Connection) -> None:
+        session.connection = None
+        del self._on[connection][session]
+        if not self._on[connection]:
+            del self._on[connection]
+        self._note(connection)
+
+    def _note(self, connection: Connection) -> None:
+        """Tell a connection what it has to know of the sessions on it."""
+        connection.recording = any(one.sending for one in self.on(connection))
+
+    def settle(self, connection: Connection, now: float, said: list[Event]) -> None:
+        """Make the connection's pin say how it is to be treated, now that something about it has changed."""
+        pin = connection.pin
+        if pin is None or connection.closed:
+            return
+        self._note(connection)
+        if pin.flags & PinFlag.UPSTREAM and not connection.unread and not connection.upstream:
+            connection.join()
+        self._books.pins.flag(pin, connection.flags, now, said)
+        if connection.unread and not pin.provisional and connection.placement is None:
+            flow = connection.flow
+            connection.placement = self._books.placements.bind(
+                flow.service_id, flow.client, connection.backend_id, now, said
+            )
 
     # --- pins --------------------------------------------------------------------------------------
 
@@ -232,9 +252,8 @@ class Sessions(Mapping[str, Session]):
         session.pins.clear()
         self._forget(session)
         if connection is not None:
-            connection.sessions.remove(session)
-            session.connection = None
-            self._books.settle(connection, now, said)
+            self._leave(session, connection)
+            self.settle(connection, now, said)
             self._books.readings.put(connection, now, soon=False)
         self._books.unbind(session.placement, session.backend_id, now, said)
         return said
@@ -249,9 +268,9 @@ class Sessions(Mapping[str, Session]):
 
     def _disown(self, session: Session) -> None:
         key = (session.service_id, session.client)
-        orphans = self._orphans.get(key, [])
-        if session in orphans:
-            orphans.remove(session)
+        orphans = self._orphans.get(key)
+        if orphans is not None:
+            orphans.pop(session, None)
             if not orphans:
                 del self._orphans[key]
 

@@ -5,7 +5,7 @@ the segment goes on, and facts for the log. It touches neither the clock nor the
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from operator import length_hint
 from typing import Any
 
@@ -64,6 +64,10 @@ class Tracker:
         """The sessions that are alive, by name. To be read only."""
         return self._sessions
 
+    def on(self, connection: Connection) -> Collection[Session]:
+        """The sessions that live on a connection. To be read only."""
+        return self._sessions.on(connection)
+
     # --- segments ------------------------------------------------------------------------------------
 
     def receive(self, segment: Segment, now: float) -> list[Event]:
@@ -91,10 +95,10 @@ class Tracker:
         if connection.pin is None:
             return
         self._books.pins.confirm(connection.pin, now, said)
-        for session in connection.sessions:
+        for session in self._sessions.on(connection):
             self._sessions.confirm(session, now, said)
         said += self._dialog.resume(connection, now)
-        self._books.settle(connection, now, said)
+        self._sessions.settle(connection, now, said)
 
     def _follow(
         self, connection: Connection, asked: list[Request | InterleavedFrame], now: float, said: list[Event]
@@ -107,13 +111,13 @@ class Tracker:
             connection.give_up_reading()
             said += connection.overflow("buffer_mib", now)
             self._connections.account(connection)
-        self._books.settle(connection, now, said)
+        self._sessions.settle(connection, now, said)
         timer = connection.next_timer()
         if timer is not None and (connection.wake_at is None or timer < connection.wake_at):
             connection.wake_at = timer
             self._books.timers.wake(connection, timer)
         if connection.finished_at == now:
-            for session in connection.sessions:
+            for session in self._sessions.on(connection):
                 session.quality.halt(now)  # until it is heard that somebody still waits for media
             self._books.timers.wake(connection, now + self._books.limits.linger_s)
 
@@ -147,7 +151,7 @@ class Tracker:
         self._follow(connection, connection.expire(now, said), now, said)
         limits = self._books.limits
         if connection.provisional and now >= connection.made_at + limits.provisional_s:
-            for session in [one for one in connection.sessions if not one.proven]:
+            for session in [one for one in self._sessions.on(connection) if not one.proven]:
                 said += self._sessions.close(session, CloseReason.EXPIRED, now)
             self._connections.end(connection, now, said)
             return
@@ -175,7 +179,7 @@ class Tracker:
         """Flows whose readings are wanted now, whole sessions at a time; hand them to ``measure`` next."""
         flows: list[FlowKey] = []
         while len(flows) < limit and (heard := self._books.readings.take(now)) is not None:
-            if isinstance(heard, Connection) and heard.sessions:
+            if isinstance(heard, Connection) and self._sessions.on(heard):
                 continue  # it is read with them
             wanted = heard.flows()
             if wanted:
@@ -220,7 +224,7 @@ class Tracker:
         for flow in readings:
             held = self._books.pins.get(flow)
             match held.holder if held is not None else None:
-                case Connection(sessions=sessions) if sessions:
+                case Connection() as connection if sessions := self._sessions.on(connection):
                     found.update(dict.fromkeys(sessions))
                 case Heard() as heard:
                     found[heard] = None
@@ -239,7 +243,7 @@ class Tracker:
         said += session.judge(now, limits.stall_s)
         if now - session.heard_at >= limits.idle_s:
             said += self._sessions.close(session, CloseReason.EXPIRED, now)
-            if connection is not None and not connection.sessions:
+            if connection is not None and not self._sessions.on(connection):
                 self._connections.end_if_idle(connection, now, said)
             return
         soon = session.is_read_soon(now) or (connection is not None and connection.provisional)
@@ -258,7 +262,9 @@ class Tracker:
         reading = readings.get(connection.flow)
         if reading is None:
             return
-        connection.read(reading)
+        grown, answers = connection.read(reading)
+        for session in self._sessions.on(connection):
+            session.read_control(grown, answers, reading.heard_at)
         if connection.provisional and reading.delivered > 0:
             self._confirm(connection, now, said)
         if connection.counted:  # a silent stream gives up its history
@@ -287,7 +293,7 @@ class Tracker:
             return []
         connection = known.connection
         said = self._sessions.close(known, reason, now)
-        if connection is not None and not connection.sessions:
+        if connection is not None and not self._sessions.on(connection):
             self._connections.end(connection, now, said)
         return said
 
@@ -300,7 +306,7 @@ class Tracker:
         """End one of those, and all sessions on it; its client is placed anew as soon as nothing binds it."""
         said: list[Event] = []
         if isinstance(heard, Connection):
-            for session in list(heard.sessions):
+            for session in list(self._sessions.on(heard)):
                 self._end_heard(session, reason, now, said)
         if not heard.closed:
             self._end_heard(heard, reason, now, said)

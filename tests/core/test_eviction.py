@@ -31,7 +31,7 @@ class Ward(World):
 
     def __init__(self) -> None:
         super().__init__()
-        self.eviction = Eviction()
+        self.eviction = Eviction(self.tracker.on)
         self.deaths: list[Death] = [DEATH]
         self.terms: Mapping[int, Terms] = {0: TERMS}
 

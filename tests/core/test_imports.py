@@ -31,12 +31,12 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
-def imported(name: str, at_run_time: bool = False) -> set[str]:
-    """Modules that a module imports; with ``at_run_time`` only those that its import needs."""
+def imported(name: str) -> set[str]:
+    """Modules that a module imports, be it for its types alone or within a function."""
     tree = ast.parse(MODULES[name].read_text())
     package = name if MODULES[name].name == "__init__.py" else name.rpartition(".")[0]
     found: set[str] = set()
-    for node in _needed(tree) if at_run_time else ast.walk(tree):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -48,10 +48,6 @@ def imported(name: str, at_run_time: bool = False) -> set[str]:
                 whole if (whole := f"{base}.{alias.name}") in MODULES else base for alias in node.names
             )
     return found
-
-
-def _needed(tree: ast.Module) -> list[ast.stmt]:
-    return [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
 CORE_MODULES = sorted(name for name in MODULES if name.startswith(CORE))
@@ -87,7 +83,7 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
         assert name not in way, " -> ".join((*way[way.index(name) :], name))
         if name in done:
             return
-        for one in sorted(imported(name, at_run_time=True)):
+        for one in sorted(imported(name)):
             if one in MODULES:
                 visit(one, (*way, name))
         done.add(name)

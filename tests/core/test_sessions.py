@@ -212,6 +212,17 @@ def test_a_session_whose_id_was_never_used_goes_on_with_a_new_connection() -> No
     assert only(SessionPlaying, said).session == "s1"
 
 
+def test_no_more_sessions_move_to_a_connection_than_may_live_on_it() -> None:
+    world, last = World(TrackerLimits(sessions_per_connection=2)), Control(port=40009)
+    for number in range(4):
+        control = Control(port=40000 + number)
+        world.feed(*play_udp(control, session=f"id{number}", port=5000 + 2 * number))
+    world.feed(last.ask("OPTIONS"), *(last.ask("PAUSE", Session=f"id{number}") for number in range(4)))
+    ports = [one.client_port for one in world.tracker.sessions.values()]
+    assert ports == [40009, 40009, 40002, 40003]
+    assert {one.state for one in world.tracker.sessions.values()} == {State.READY}
+
+
 def test_interleaved_media_holds_its_session_to_its_connection() -> None:
     world, first, second = World(), Control(port=40000), Control(port=40001)
     world.feed(*play_tcp(first))
