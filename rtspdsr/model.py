@@ -174,7 +174,7 @@ class Service:
 
     service_id: key of its slot table, counted from 0; kept as long as the name is configured
     ports:      TCP ports on which the VIP speaks RTSP
-    opaque:     those of ``ports`` that carry TLS (rtsps) and cannot be read
+    opaque:     those of ``ports`` that carry TLS (rtsps), which checks only connect to
     """
 
     service_id: int

@@ -2,16 +2,19 @@
 
 Every directory of pins holds a map ``layout``: the members of that version's structs as JSON. So a
 daemon of another layout version can still read pins, clients and identities by the names of members,
-ignore those it does not know, and carry the sessions over.
+ignore those it does not know, and carry the sessions over. A name stands for a unit as well: a member whose
+unit changes is named anew. What lacks a member that is needed is refused, and nothing in it is guessed.
 """
 
+import errno
 import json
+import struct
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rtspdsr.dataplane.layout import (
-    CHUNK_PINS,
     LAYOUTS,
     PIN_STATISTICS,
     Layout,
@@ -20,7 +23,7 @@ from rtspdsr.dataplane.layout import (
     index,
     unpack_addresses,
 )
-from rtspdsr.dataplane.libbpf import Map
+from rtspdsr.dataplane.libbpf import Map, refused_with
 from rtspdsr.errors import DataplaneError
 from rtspdsr.model import Address, FlowKey, Pin, PinFlag, Proto
 
@@ -51,24 +54,65 @@ def describe(directory: Path) -> None:
         description.pin(directory / "layout")
 
 
-def described(directory: Path) -> dict[str, Layout]:
-    """The layout that ``directory`` was written in."""
-    with Map.from_pin(directory / "layout") as description:
-        text = (description.lookup(index(0)) or b"").rstrip(b"\0")
-    try:
-        return {
-            name: Layout(name, *(tuple(one) for one in members)) for name, members in json.loads(text).items()
-        }
-    except ValueError as error:
-        raise DataplaneError(
-            f"the maps in {directory} do not say their layout; sessions in them cannot be kept: "
-            "run rtspdsr detach, then start again"
-        ) from error
+def is_todays(directory: Path) -> bool:
+    """Whether the maps in ``directory`` are laid out as ours are."""
+    with _reading(directory):
+        standing = _described(directory)
+    return {name: one.members for name, one in standing.items()} == {one.name: one.members for one in LAYOUTS}
 
 
 def identities(directory: Path) -> Left:
-    """The services and backends that the maps in ``directory`` know, without clients and pins."""
-    layouts = described(directory)
+    """The services and backends that the maps in ``directory`` know, without clients and pins.
+
+    Raises DataplaneError if they do not say what is needed.
+    """
+    with _reading(directory):
+        return _identities(directory, _described(directory))
+
+
+def export(directory: Path) -> Left:
+    """Everything that the maps in ``directory`` know, to be written into others.
+
+    Raises DataplaneError if they do not say what is needed.
+    """
+    with _reading(directory):
+        layouts = _described(directory)
+        left = _identities(directory, layouts)
+        with Map.from_pin(directory / "clients") as clients:
+            for key, value in clients.entries():
+                client = layouts["client_key"].named(key)
+                left.clients[client["service"], address(client["client"])] = int.from_bytes(value, "little")
+        with Map.from_pin(directory / "pins") as pins:
+            statistics = _statistics(directory, layouts["pin_statistics"])
+            left.pins.extend(_pins(layouts, pins.entries(), statistics))
+        return left
+
+
+@contextmanager
+def _reading(directory: Path) -> Iterator[None]:
+    """Turn whatever does not fit into one refusal."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, struct.error, DataplaneError) as error:
+        if isinstance(error, DataplaneError) and refused_with(error) != errno.ENOENT:
+            raise
+        raise DataplaneError(
+            f"the maps in {directory} are of another version, and lack what this one needs; "
+            "sessions in them cannot be kept: run rtspdsr detach, then start again"
+        ) from error
+
+
+def _described(directory: Path) -> dict[str, Layout]:
+    """The layout that ``directory`` was written in."""
+    with Map.from_pin(directory / "layout") as description:
+        text = (description.lookup(index(0)) or b"").rstrip(b"\0")
+    return {
+        name: Layout(name, *((of, code) for of, code in members))
+        for name, members in json.loads(text).items()
+    }
+
+
+def _identities(directory: Path, layouts: Mapping[str, Layout]) -> Left:
     left = Left()
     with Map.from_pin(directory / "vips") as vips:
         for _, value in vips.entries():
@@ -83,27 +127,14 @@ def identities(directory: Path) -> Left:
     return left
 
 
-def export(directory: Path) -> Left:
-    """Everything that the maps in ``directory`` know, to be written into others."""
-    layouts = described(directory)
-    left = identities(directory)
-    with Map.from_pin(directory / "clients") as clients:
-        for key, value in clients.entries():
-            client = layouts["client_key"].named(key)
-            left.clients[client["service"], address(client["client"])] = int.from_bytes(value, "little")
-    with Map.from_pin(directory / "pins") as pins:
-        left.pins.extend(_pins(layouts, pins.entries(), _statistics(directory, layouts["pin_statistics"])))
-    return left
-
-
 def _pins(
-    layouts: Mapping[str, Layout], entries: Iterable[tuple[bytes, bytes]], statistics: list[bytes]
+    layouts: Mapping[str, Layout], entries: Iterable[tuple[bytes, bytes]], statistics: bytes
 ) -> Iterator[tuple[Pin, bytes]]:
-    stride = layouts["pin_statistics"].size
+    counting = layouts["pin_statistics"]
     for key, value in entries:
         flow, pin = layouts["flow_key"].named(key), layouts["pin"].named(value)
-        chunk, at = divmod(pin["statistics"], CHUNK_PINS)
-        counted = layouts["pin_statistics"].named(statistics[chunk][at * stride : (at + 1) * stride])
+        at = pin["statistics"] * counting.size
+        counted = counting.named(statistics[at : at + counting.size])
         yield (
             Pin(
                 flow=FlowKey(
@@ -120,8 +151,8 @@ def _pins(
         )
 
 
-def _statistics(directory: Path, layout: Layout) -> list[bytes]:
-    """The chunks of statistics, whole."""
+def _statistics(directory: Path, layout: Layout) -> bytes:
+    """The places of all chunks, one behind the other."""
     found = []
     with Map.from_pin(directory / "statistics") as chunks:
         for number in range(chunks.max_entries):
@@ -129,7 +160,9 @@ def _statistics(directory: Path, layout: Layout) -> list[bytes]:
             if inner is None:
                 break
             with Map.from_id(int.from_bytes(inner, "little")) as chunk:
+                if chunk.value_size != layout.size:
+                    raise ValueError("chunks hold another struct than is described")
                 memory = chunk.memory()
-                found.append(memory[: layout.size * CHUNK_PINS])
+                found.append(memory[: layout.size * chunk.max_entries])
                 memory.close()
-    return found
+    return b"".join(found)

@@ -25,7 +25,7 @@ from rtspdsr.model import (
     Traffic,
 )
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 SERVICE_PORTS = 8
 SLOT_COUNT = 65537
 VIP_PLACES = 4096
@@ -126,7 +126,7 @@ class Layout:
         return found
 
 
-SERVICE = Layout("service", ("id", "I"), ("ports", "16s"), ("opaque", "B"), ("pad", "3x"))
+SERVICE = Layout("service", ("id", "I"), ("ports", "16s"), ("pad", "4x"))
 VIP = Layout("vip", ("address", "16s"), ("service", "24s"), ("state", "I"), ("pad", "20x"))
 SLOT_TABLE = Layout("slot_table", ("base", "I"), ("filled", "I"))
 FLOW_KEY = Layout(
@@ -144,7 +144,7 @@ PIN_STATISTICS = Layout(
     "pin_statistics",
     ("packets", "Q"),
     ("bytes", "Q"),
-    ("heard_at", "Q"),
+    ("heard_ticks", "Q"),
     ("delivered", "Q"),
     ("acknowledged", "I"),
     ("next_sequence", "I"),
@@ -152,7 +152,7 @@ PIN_STATISTICS = Layout(
     ("lost", "I"),
     ("highest", "I"),
     ("jitter", "I"),
-    ("reported_at", "Q"),
+    ("reported_ticks", "Q"),
 )
 FLOW = Layout("flow", ("opened_at", "Q"), ("initial", "I"), ("backend", "H"), ("pad", "2x"))
 NEWCOMER = Layout("newcomer", ("backend", "I"))
@@ -255,8 +255,7 @@ def unpack_pin(key: bytes, value: bytes) -> tuple[Pin, int]:
 def pack_service(service: Service) -> bytes:
     """A service as the value of each of its VIPs."""
     ports = b"".join(port.to_bytes(2) for port in service.ports)
-    opaque = sum(1 << at for at, port in enumerate(service.ports) if port in service.opaque)
-    return SERVICE.pack(service.service_id, ports, opaque)
+    return SERVICE.pack(service.service_id, ports)
 
 
 def pack_addresses(addresses: Sequence[Address]) -> bytes:

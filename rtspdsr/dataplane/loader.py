@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtspdsr.dataplane.adoption import Left, describe, export, identities
+from rtspdsr.dataplane.adoption import Left, describe, export, identities, is_todays
 from rtspdsr.dataplane.bpffs import Home, remove_pins
 from rtspdsr.dataplane.libbpf import Link, Map, Object, Program, refused_with
 from rtspdsr.dataplane.ticks import Ticks
@@ -73,7 +73,7 @@ def load(home: Home, sizes: Mapping[str, int]) -> Loaded:
 def _load(home: Home, sizes: Mapping[str, int], lock: int) -> Loaded:
     remove_pins(home.next_pins)
     standing = home.standing()
-    adopted = home.pins in standing and _fits(home.pins, sizes)
+    adopted = home.pins in standing and is_todays(home.pins) and _fits(home.pins, sizes)
     directory = home.pins if adopted else home.next_pins
     directory.mkdir(exist_ok=True)
     program, ticks, maps = _open(directory, sizes)

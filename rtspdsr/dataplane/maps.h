@@ -24,10 +24,9 @@ struct {
 	__type(value, struct vip);
 } vips SEC(".maps");
 
-/* Service id -> where its slots begin. Writer: Python, through a mapping of the memory. */
+/* Service id -> where its slots begin. Writer: Python. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 16);
 	__type(key, __u32);
 	__type(value, struct slot_table);

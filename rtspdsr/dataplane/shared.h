@@ -13,8 +13,11 @@
 
 #include <linux/types.h>
 
-/* Raise it with every change to this file or to a map's type: it names the directory of the pins. */
-#define LAYOUT_VERSION 1
+/*
+ * Raise it with every change to this file or to maps.h: it names the directory of the pins. Another version's
+ * maps are read by the names of members, so a member whose unit changes gets another name.
+ */
+#define LAYOUT_VERSION 2
 
 #define SERVICE_PORTS 8	   /* RTSP ports of one service */
 #define SLOT_COUNT 65537   /* slots of one service */
@@ -32,8 +35,7 @@ struct address {
 struct service {
 	__u32 id;	   /* index of the service's slot table and counters */
 	__be16 ports[SERVICE_PORTS];  /* RTSP ports, 0 after the last */
-	__u8 opaque;	   /* bit i: ports[i] carries TLS and is not read */
-	__u8 pad[3];
+	__u32 pad;
 };
 
 enum vip_state {
@@ -86,7 +88,7 @@ struct pin {
 struct pin_statistics {
 	__u64 packets;
 	__u64 bytes;
-	__u64 heard_at;	     /* ticks */
+	__u64 heard_ticks;
 	__u64 delivered;     /* TCP: progress of the acknowledgement number, bytes */
 	__u32 acknowledged;  /* TCP: the last acknowledgement number */
 	__u32 next_sequence; /* TCP: what the client sends next */
@@ -94,7 +96,7 @@ struct pin_statistics {
 	__u32 lost;	     /* RTCP: fraction (8 bits) and cumulative (24 bits, signed), as on the wire */
 	__u32 highest;
 	__u32 jitter;
-	__u64 reported_at;   /* ticks */
+	__u64 reported_ticks;
 };
 
 /* A TCP connection seen at its SYN. */

@@ -101,7 +101,7 @@ static __always_inline void take_report(struct pin_statistics *pin, const struct
 	pin->lost = bpf_ntohl(block->lost);
 	pin->highest = bpf_ntohl(block->highest);
 	pin->jitter = bpf_ntohl(block->jitter);
-	pin->reported_at = bpf_jiffies64();
+	pin->reported_ticks = bpf_jiffies64();
 }
 
 /* Does the payload look like the first packet of an RTCP compound? What does not is no fault (rule 10). */
@@ -128,7 +128,7 @@ static __always_inline void count_pin(__u32 place, const struct packet *packet)
 		take_report(pin, packet);
 	pin->packets += 1;
 	pin->bytes += packet->length;
-	pin->heard_at = bpf_jiffies64();
+	pin->heard_ticks = bpf_jiffies64();
 }
 
 static __always_inline void count_traffic(void *map, __u32 id, __u32 length)

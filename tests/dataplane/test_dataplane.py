@@ -1,11 +1,14 @@
 """The loader and the maps on a real kernel: adopted, carried over, refused, removed."""
 
+import json
 import os
 import socket
 from array import array
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,14 +108,82 @@ def test_another_layout_version_is_read_by_the_names_of_its_members(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled(wire).close()
-    monkeypatch.setattr("rtspdsr.dataplane.bpffs.LAYOUT_VERSION", 2)
+    monkeypatch.setattr("rtspdsr.dataplane.bpffs.LAYOUT_VERSION", layout.LAYOUT_VERSION + 1)
     second = Dataplane.load(wire.home, SIZES)
     assert not second.adopted_maps
     assert second.adopted == [Pin(flow=FLOW, backend_id=3, flags=PinFlag.UNREAD)]
     assert second.left.clients == {(1, CLIENT): 3}
     second.attach("auto")
     second.close()
-    assert [one.name for one in wire.home.standing()] == ["v2"]
+    assert [one.name for one in wire.home.standing()] == [f"v{layout.LAYOUT_VERSION + 1}"]
+
+
+def redescribed(wire: Wire, change: Callable[[dict[str, Any]], None], version: int = 1) -> None:
+    """Let the maps that stand be those of another version, whose structs are described otherwise."""
+    first = filled(wire)
+    counted = dict.fromkeys((name for name, _ in layout.PIN_STATISTICS.members), 0)
+    counted |= {"packets": 7, "heard_ticks": 8_000_000_000}
+    first._statistics.write(
+        first._places[layout.pack_flow(FLOW)], layout.PIN_STATISTICS.pack(*counted.values())
+    )
+    first.close()
+    members = {one.name: list(one.members) for one in layout.LAYOUTS}
+    change(members)
+    (wire.home.pins / "layout").unlink()
+    with Map.create_array("layout", 8192, 1) as description:
+        description.update(layout.index(0), json.dumps(members).encode().ljust(8192, b"\0"))
+        description.pin(wire.home.pins / "layout")
+    if version != layout.LAYOUT_VERSION:
+        wire.home.pins.rename(wire.home.path / f"v{version}")
+
+
+def in_nanoseconds(members: dict[str, Any]) -> None:
+    """As version 1 had it."""
+    members["pin_statistics"] = [
+        (name.replace("_ticks", "_at"), code) for name, code in members["pin_statistics"]
+    ]
+
+
+def test_times_in_another_unit_are_left_behind(wire: Wire) -> None:
+    redescribed(wire, in_nanoseconds)
+    second = Dataplane.load(wire.home, SIZES)
+    assert second.adopted == [Pin(flow=FLOW, backend_id=3, flags=PinFlag.UNREAD)]
+    assert (second.read([FLOW])[FLOW].packets, second.read([FLOW])[FLOW].heard_at) == (7, 0.0)
+    second.close()
+
+
+def test_maps_of_our_version_that_are_described_otherwise_are_not_taken_for_ours(wire: Wire) -> None:
+    redescribed(wire, in_nanoseconds, layout.LAYOUT_VERSION)
+    second = Dataplane.load(wire.home, SIZES)
+    assert not second.adopted_maps
+    assert second.read([FLOW])[FLOW].heard_at == 0.0
+    second.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda members: members.pop("vip"),
+        lambda members: members.update(flow_key=[("client", "16s"), ("service", "Q")]),
+        lambda members: members.update(pin=[("statistics", "Q")]),
+        lambda members: members.update(pin_statistics=[("packets", "Q")]),
+        lambda members: members.update(backend="what is this"),
+    ],
+    ids=["a struct is missing", "other members", "a member is missing", "another size", "not a layout"],
+)
+def test_maps_that_do_not_say_what_is_needed_are_refused(
+    wire: Wire, change: Callable[[dict[str, Any]], None]
+) -> None:
+    redescribed(wire, change)
+    with pytest.raises(DataplaneError, match=r"v1 are of another version.*rtspdsr detach"):
+        Dataplane.load(wire.home, SIZES)
+
+
+def test_maps_without_a_table_of_vips_are_refused(wire: Wire) -> None:
+    redescribed(wire, lambda members: None)
+    (wire.home.path / "v1" / "vips").unlink()
+    with pytest.raises(DataplaneError, match=r"v1 are of another version.*rtspdsr detach"):
+        Dataplane.load(wire.home, SIZES)
 
 
 def test_until_it_is_attached_a_migration_leaves_the_old_maps_in_force(wire: Wire) -> None:
@@ -252,5 +323,5 @@ def test_pins_without_a_description_say_what_to_do(wire: Wire) -> None:
     filled(wire).close()
     (wire.home.pins / "layout").unlink()
     Map.create_array("layout", 16, 1).pin(wire.home.pins / "layout")
-    with pytest.raises(DataplaneError, match=r"do not say their layout.*rtspdsr detach"):
+    with pytest.raises(DataplaneError, match=r"are of another version.*rtspdsr detach"):
         Dataplane.load(wire.home, SIZES)

@@ -91,7 +91,7 @@ def test_a_connection_that_left_its_unread_pin_is_read_again(xdp: XdpRunner) -> 
     assert [one.backend_id for one in xdp.run(bytes(rtsp(payload=REQUEST))).segments] == [A]
 
 
-def test_payload_to_an_opaque_port_is_detoured_too(xdp: XdpRunner) -> None:
+def test_the_greeting_of_tls_is_detoured_too_for_the_tracker_to_tell(xdp: XdpRunner) -> None:
     assert xdp.run(bytes(rtsp(dport=322, payload=b"\x16\x03\x01"))).verdict is Verdict.DETOURED
 
 

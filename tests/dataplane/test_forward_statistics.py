@@ -161,14 +161,18 @@ def test_a_report_is_taken_in(xdp: XdpRunner, payload: bytes, version: int) -> N
     xdp.pin(flow(client=client), B, place=PLACE)
     xdp.run(bytes(media(version=version, payload=payload)))
     assert reading(xdp, *REPORT) == REPORT
-    assert xdp.statistics(PLACE)["reported_at"] == xdp.statistics(PLACE)["heard_at"]
+    assert xdp.statistics(PLACE)["reported_ticks"] == xdp.statistics(PLACE)["heard_ticks"]
 
 
 @pytest.mark.parametrize("payload", IGNORED.values(), ids=IGNORED.keys())
 def test_what_is_no_report_is_forwarded_and_counted_alone(xdp: XdpRunner, payload: bytes) -> None:
     xdp.pin(flow(), B, place=PLACE)
     assert xdp.run(bytes(media(payload=payload))).verdict.name == "PINNED"
-    assert reading(xdp, "packets", "reported_at", *REPORT) == {"packets": 1, "reported_at": 0, **NO_REPORT}
+    assert reading(xdp, "packets", "reported_ticks", *REPORT) == {
+        "packets": 1,
+        "reported_ticks": 0,
+        **NO_REPORT,
+    }
 
 
 def test_a_report_in_the_padding_of_the_frame_is_none(xdp: XdpRunner) -> None:

@@ -46,7 +46,6 @@ SERVICE = Service(
     name="cams",
     vips=(ip_address(VIP), ip_address(VIP6)),
     ports=(RTSP_PORT, 8554, TLS_PORT),
-    opaque=(TLS_PORT,),
 )
 A, B, C = 1, 2, 7  # backend ids
 MACHINES = {A: BACKEND_A, B: BACKEND_B, C: BACKEND_C}
