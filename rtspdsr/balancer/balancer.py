@@ -312,7 +312,7 @@ class Balancer:
             "reinjections_failed": self._dataplane.reinjections_failed,
             "lines_dropped": self._file.dropped_lines,
             "journal_failed": self._journal.failed,
-            "services": status.services(self._dataplane, self.fleet, self.tracker),
+            "services": status.services(self._dataplane, self.fleet, self.health, self.tracker),
         }
 
     def backends(self) -> list[dict[str, Any]]:

@@ -13,16 +13,18 @@ from rtspdsr.core.session import Session
 from rtspdsr.core.standing import Standings
 from rtspdsr.core.tracker import Tracker
 from rtspdsr.dataplane.dataplane import Dataplane
-from rtspdsr.model import Service
+from rtspdsr.model import Backend, Service
 
 
-def services(dataplane: Dataplane, fleet: Fleet, tracker: Tracker) -> list[dict[str, Any]]:
+def services(dataplane: Dataplane, fleet: Fleet, health: Health, tracker: Tracker) -> list[dict[str, Any]]:
     """Every service with its backends, their states, sessions, and traffic from clients."""
     sessions = Counter(one.backend_id for one in tracker.sessions.values())
-    return [_service(one, dataplane, fleet, sessions) for one in fleet.services]
+    return [_service(one, dataplane, fleet, health, sessions) for one in fleet.services]
 
 
-def _service(service: Service, dataplane: Dataplane, fleet: Fleet, sessions: Counter[int]) -> dict[str, Any]:
+def _service(
+    service: Service, dataplane: Dataplane, fleet: Fleet, health: Health, sessions: Counter[int]
+) -> dict[str, Any]:
     carried = dataplane.service_traffic(service.service_id)
     return {
         "name": service.name,
@@ -35,6 +37,7 @@ def _service(service: Service, dataplane: Dataplane, fleet: Fleet, sessions: Cou
                 "name": one.name,
                 "addresses": [str(address) for address in one.addresses],
                 "state": fleet.state(one),
+                "problem": _problem(fleet, health, one),
                 "weight": one.weight,
                 "sessions": sessions[one.backend_id],
                 "client_packets": (to_it := dataplane.backend_traffic(one.backend_id)).packets,
@@ -56,7 +59,7 @@ def backends(
             "name": one.name,
             "addresses": [str(address) for address in one.addresses],
             "state": fleet.state(one),
-            "problem": fleet.problem(one) or health.problem(one.backend_id),
+            "problem": _problem(fleet, health, one),
             "sessions": sessions[one.backend_id],
             "standing": (judged := standings.of(one.backend_id)).standing,
             "standing_problem": judged.problem,
@@ -65,6 +68,11 @@ def backends(
         for service in fleet.services
         for one in service.backends
     ]
+
+
+def _problem(fleet: Fleet, health: Health, backend: Backend) -> str:
+    """What is wrong with a backend; "" if nothing is."""
+    return fleet.problem(backend) or health.problem(backend.backend_id)
 
 
 def _checks(health: Health, backend_id: int, now: float) -> dict[str, dict[str, Any]]:

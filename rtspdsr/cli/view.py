@@ -44,6 +44,9 @@ def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
                 f"{one['client_bytes']:,}",
             )
         console.print(table)
+        for one in service["backends"]:
+            if one["problem"]:
+                console.print(f"{one['name']}: {one['problem']}", style="bold red", markup=False)
     for key in ("faults", "pins_refused", "reinjections_failed", "lines_dropped", "journal_failed"):
         if answer[key]:
             console.print(f"{key.replace('_', ' ')}: {answer[key]}", style="bold red")

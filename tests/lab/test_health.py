@@ -213,6 +213,8 @@ def test_a_backend_that_answers_and_plays_nothing_is_out_and_the_reason_is_shown
             problem = "accepts PLAY, and no RTP comes within 5 s"
             wait_for(lambda: backends(well)["gst-a"]["problem"] == problem, "the reason to be shown", 40.0)
             assert states(well)["gst-a"] == "down"
+            status = CliRunner().invoke(app, ["status", "--config", str(well.daemon.config)])
+            assert f"gst-a: {problem}" in status.output
             assert states(well)["gst-b"] == "up"
     finally:
         configure(well, CHECKED)
