@@ -111,6 +111,18 @@ class ReceiverReport:
     highest: int
     jitter: int
 
+    @classmethod
+    def from_block(cls, ssrc: int, lost: int, highest: int, jitter: int) -> "ReceiverReport":
+        """The report of a block's words; the second holds the fraction, and the count with its sign."""
+        fraction, cumulative = lost >> 24, lost & 0xFFFFFF
+        return cls(
+            ssrc=ssrc,
+            fraction_lost=fraction / 256,
+            cumulative_lost=cumulative - (1 << 24) if cumulative >> 23 else cumulative,
+            highest=highest,
+            jitter=jitter,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinReading:

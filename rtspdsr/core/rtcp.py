@@ -30,17 +30,6 @@ def first_report(payload: bytes) -> ReceiverReport | None:
             block = at + _BLOCKS_AT[kind]
             if block + _BLOCK_SIZE > min(at + size, len(payload)):
                 return None
-            return _report(*_BLOCK.unpack_from(payload, block))
+            return ReceiverReport.from_block(*_BLOCK.unpack_from(payload, block))
         at += size
     return None
-
-
-def _report(ssrc: int, lost: int, highest: int, jitter: int) -> ReceiverReport:
-    cumulative = lost & 0xFFFFFF
-    return ReceiverReport(
-        ssrc=ssrc,
-        fraction_lost=(lost >> 24) / 256,
-        cumulative_lost=cumulative - (1 << 24) if cumulative >> 23 else cumulative,
-        highest=highest,
-        jitter=jitter,
-    )

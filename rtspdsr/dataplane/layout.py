@@ -276,16 +276,7 @@ def unpack_statistics(values: bytes | mmap, offset: int, seconds: Callable[[int]
     packets, size, heard, delivered, acked, following, ssrc, lost, highest, jitter, reported = (
         PIN_STATISTICS.unpack_from(values, offset)
     )
-    report = None
-    if reported:
-        cumulative = lost & 0xFFFFFF
-        report = ReceiverReport(
-            ssrc=ssrc,
-            fraction_lost=(lost >> 24) / 256,
-            cumulative_lost=cumulative - ((cumulative & 0x800000) << 1),
-            highest=highest,
-            jitter=jitter,
-        )
+    report = ReceiverReport.from_block(ssrc, lost, highest, jitter) if reported else None
     return PinReading(
         packets=packets,
         bytes=size,
