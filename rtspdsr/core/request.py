@@ -134,12 +134,6 @@ class Request:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
     @property
-    def cseq(self) -> int | None:
-        """The sequence number; None if there is none, or it is no number."""
-        text = (self.headers.get("cseq") or "").strip()
-        return int(text) if _NUMBER.fullmatch(text) else None
-
-    @property
     def session(self) -> str | None:
         """The server's Session id, without its parameters."""
         text = (self.headers.get("session") or "").partition(";")[0].strip()

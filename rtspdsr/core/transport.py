@@ -32,7 +32,6 @@ class TransportSpec:
     multicast:    RTP goes to a group, not to ``client_ports``
     client_ports: UDP ports of the client, RTP first
     channels:     interleaved channels, RTP first; empty if the server is to choose
-    record:       media goes from the client to the server
     destinations: addresses that the client asks media to be sent to
     """
 
@@ -40,7 +39,6 @@ class TransportSpec:
     multicast: bool = False
     client_ports: tuple[int, ...] = ()
     channels: tuple[int, ...] = ()
-    record: bool = False
     destinations: tuple[str, ...] = ()
 
 
@@ -85,7 +83,6 @@ def _spec(text: str) -> TransportSpec:
         multicast=multicast,
         client_ports=_with_rtcp(ports, "rtcp-mux" in parameters) if lower == "udp" and not multicast else (),
         channels=channels if lower == "tcp" else (),
-        record=_records(parameters.get("mode", "")),
         destinations=destinations,
     )
 
@@ -135,8 +132,3 @@ def _destinations(parameters: dict[str, str]) -> tuple[tuple[str, ...], tuple[in
         hosts.extend([host] if host else [])
         ports.extend([port] if port else [])
     return tuple(dict.fromkeys(printable(host[:255]) for host in hosts)), tuple(ports[:2])
-
-
-def _records(mode: str) -> bool:
-    """``receive`` is what older encoders say for ``record``."""
-    return any(word in mode.lower() for word in ("record", "receive"))

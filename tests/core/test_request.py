@@ -151,27 +151,6 @@ def test_a_request_is_said_before_its_body_has_come() -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "cseq"),
-    [
-        ("CSeq: 7", 7),
-        ("Cseq: 7", 7),
-        ("CSEQ:7 ", 7),
-        ("CSeq: -7", None),
-        ("CSeq: \u0667", None),
-        ("X: 7", None),
-    ],
-)
-def test_cseq(header: str, cseq: int | None) -> None:
-    [message] = read(f"PLAY * RTSP/1.0\r\n{header}\r\n\r\n".encode())
-    assert isinstance(message, Request)
-    assert message.cseq == cseq
-
-
-def test_cseq_of_any_length_is_read_without_harm() -> None:
-    assert request("PLAY", CSeq="9" * 60000).cseq is None
-
-
-@pytest.mark.parametrize(
     ("value", "session"),
     [
         ("k4fsMY5DivUHi1m.", "k4fsMY5DivUHi1m."),

@@ -7,14 +7,12 @@ from hypothesis import strategies as st
 from rtspdsr.core.transport import ALTERNATIVES_MAX, TransportSpec, parse_transport
 
 
-def udp(
-    *ports: int, multicast: bool = False, record: bool = False, to: tuple[str, ...] = ()
-) -> TransportSpec:
-    return TransportSpec(lower="udp", client_ports=ports, multicast=multicast, record=record, destinations=to)
+def udp(*ports: int, multicast: bool = False, to: tuple[str, ...] = ()) -> TransportSpec:
+    return TransportSpec(lower="udp", client_ports=ports, multicast=multicast, destinations=to)
 
 
-def tcp(*channels: int, record: bool = False) -> TransportSpec:
-    return TransportSpec(lower="tcp", channels=channels, record=record)
+def tcp(*channels: int) -> TransportSpec:
+    return TransportSpec(lower="tcp", channels=channels)
 
 
 @pytest.mark.parametrize(
@@ -32,16 +30,11 @@ def tcp(*channels: int, record: bool = False) -> TransportSpec:
         pytest.param("RTP/AVP/TCP;unicast;interleaved=0-1", [tcp(0, 1)], id="interleaved"),
         pytest.param("RTP/AVP/TCP;interleaved=2", [tcp(2)], id="one channel"),
         pytest.param("RTP/AVP/TCP;unicast", [tcp()], id="the server is to choose the channels"),
-        pytest.param(
-            "RTP/AVP/TCP;unicast;interleaved=0-1;mode=record", [tcp(0, 1, record=True)], id="publishing"
-        ),
+        pytest.param("RTP/AVP/TCP;unicast;interleaved=0-1;mode=record", [tcp(0, 1)], id="publishing"),
         pytest.param(
             'RTP/AVP;unicast;client_port=5000-5001;mode="PLAY,RECORD"',
-            [udp(5000, 5001, record=True)],
+            [udp(5000, 5001)],
             id="a comma in quotes",
-        ),
-        pytest.param(
-            "RTP/AVP;client_port=5000-5001;mode=receive", [udp(5000, 5001, record=True)], id="receive"
         ),
         pytest.param("RTP/AVP;unicast;client_port=5000-5001;mode=PLAY", [udp(5000, 5001)], id="mode play"),
         pytest.param("RTP/AVP;multicast;port=5000-5001;ttl=1", [udp(multicast=True)], id="multicast"),

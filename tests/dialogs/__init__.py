@@ -37,7 +37,6 @@ class ExpectedTrack:
     transport: str
     client_ports: tuple[int, ...]
     channels: tuple[int, ...]
-    record: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +105,6 @@ def load(name: str, service_id: int = 0, backend_id: int = 1) -> Dialog:
                     transport=track["transport"],
                     client_ports=tuple(track["client_ports"]),
                     channels=tuple(track["channels"]),
-                    record=track["record"],
                 )
                 for track in expected["tracks"]
             ),

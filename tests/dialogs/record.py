@@ -352,7 +352,6 @@ def track(url: str, headers: str) -> dict[str, Any]:
         "transport": "tcp" if "/TCP" in transport.upper() else "udp",
         "client_ports": [int(n) for n in ports.groups()] if ports else [],
         "channels": [int(n) for n in channels.groups()] if channels else [],
-        "record": bool(re.search(r"(?i)mode=\"?(record|receive)", transport)),
     }
 
 

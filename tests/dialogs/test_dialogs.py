@@ -56,7 +56,6 @@ def track(request: Request) -> ExpectedTrack:
         transport=spec.lower,
         client_ports=spec.client_ports,
         channels=spec.channels,
-        record=spec.record,
     )
 
 
@@ -76,7 +75,6 @@ def test_a_dialog_is_read_the_same_however_it_is_disturbed(name: str, mutation: 
     assert tuple(track(request) for request in setups) == dialog.expected.tracks
     sessions = dict.fromkeys(request.session for request in reading.requests if request.session)
     assert tuple(sessions) == dialog.expected.sessions
-    assert [request.cseq for request in reading.requests] == [r.cseq for r in read(dialog.segments).requests]
     assert reading.messages == read(dialog.segments).messages
     assert all(isinstance(other, Finished) for other in reading.others)
     assert len(reading.others) == dialog.expected.connections
