@@ -43,6 +43,15 @@ class MapFull(DataplaneError):
         self.name, self.limit = name, limit
 
 
+class InterfaceGone(DataplaneError):
+    """There is no such interface; one that is made anew may come back."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(
+            f"no interface {', '.join(names)}; name those that stand (ip link) in dataplane.interfaces"
+        )
+
+
 class AlreadyRunning(DataplaneError):
     """Another daemon holds the lock, or another program holds the interface."""
 

@@ -30,6 +30,7 @@ from rtspdsr.balancer.upkeep import Upkeep
 from rtspdsr.clientnames import client_name
 from rtspdsr.config import Config, diff, load
 from rtspdsr.core.events import (
+    AttachNotice,
     ClientPlaced,
     ConfigRefused,
     ConfigReloaded,
@@ -46,7 +47,8 @@ from rtspdsr.core.standing import Standings
 from rtspdsr.core.tracker import Tracker
 from rtspdsr.dataplane.bpffs import Home
 from rtspdsr.dataplane.dataplane import Dataplane
-from rtspdsr.errors import ConfigError, RtspDsrError
+from rtspdsr.dataplane.loader import Attachment
+from rtspdsr.errors import ConfigError, InterfaceGone, RtspDsrError
 from rtspdsr.model import Address, BackendState, Segment, Service
 from rtspdsr.network.announcer import Announcer
 from rtspdsr.network.links import LinkChange, Restored
@@ -174,8 +176,21 @@ class Balancer:
 
     async def _attach(self) -> None:
         section = self._config.dataplane
-        self._modes = await asyncio.to_thread(self._dataplane.attach, section.mode)
-        self._attached = {name: socket.if_nametoindex(name) for name in section.interfaces}
+        for attached in await asyncio.to_thread(self._dataplane.attach, section.mode):
+            self._take_attachment(attached)
+
+    async def _attach_again(self, interface: str, former: int) -> None:
+        """To an interface that was removed and made again."""
+        self._dataplane.forget_interface(former)
+        mode = self._config.dataplane.mode
+        with contextlib.suppress(InterfaceGone):  # once more: its next coming is told as well
+            self._take_attachment(await asyncio.to_thread(self._dataplane.attach_interface, mode, interface))
+
+    def _take_attachment(self, attached: Attachment) -> None:
+        self._modes[attached.interface] = attached.mode
+        self._attached[attached.interface] = attached.ifindex
+        for problem in attached.notices:
+            self._say(AttachNotice(at=_now(), interface=attached.interface, problem=problem))
 
     def _restore(self) -> None:
         """Take the sessions over that an earlier daemon left in its journal and its pins.
@@ -239,8 +254,9 @@ class Balancer:
             self._own_macs.add(change.mac)
             self._dataplane.set_interface(change.ifindex, change.mac)
             self._dataplane.interface_changed(change.ifindex)
-            if change.interface in self._attached and self._attached[change.interface] != change.ifindex:
-                await self._attach()  # the interface was removed and made again
+            former = self._attached.get(change.interface, change.ifindex)
+            if former != change.ifindex:
+                await self._attach_again(change.interface, former)
         self._checks.moved()
         self._unheard(await self._announcer.link(change))
 

@@ -542,6 +542,14 @@ class DaemonStarted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AttachNotice(Event):
+    """Forwarding is attached to an interface that is not as it should be. ``problem`` says what to do."""
+
+    interface: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonStopped(Event):
     """The daemon ends. ``forwarding`` says what goes on without it."""
 

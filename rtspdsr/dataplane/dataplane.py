@@ -6,6 +6,7 @@ tracker's deadline. Every call takes microseconds; ``load``, ``attach`` and ``gr
 """
 
 import errno
+import socket
 import struct
 from array import array
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +19,7 @@ from rtspdsr.dataplane.bpffs import Home
 from rtspdsr.dataplane.counters import count
 from rtspdsr.dataplane.layout import SLOT_COUNT, BackendFlag, Verdict, index
 from rtspdsr.dataplane.libbpf import RingBuffers, refused_with
+from rtspdsr.dataplane.loader import Attachment
 from rtspdsr.dataplane.reinjection import Checksum, Reinjector, checksum_of
 from rtspdsr.dataplane.statistics import Statistics
 from rtspdsr.dataplane.vips import Vips
@@ -91,9 +93,13 @@ class Dataplane:
         """Load the program and adopt what stands; forwarding is untouched until ``attach``."""
         return cls(loader.load(home, sizes.entries()))
 
-    def attach(self, mode: str) -> dict[str, str]:
-        """Put the program in force; ``native`` or ``generic`` by interface."""
+    def attach(self, mode: str) -> list[Attachment]:
+        """Put the program in force on every interface. Raises InterfaceGone, AlreadyRunning."""
         return loader.attach(self._loaded, mode)
+
+    def attach_interface(self, mode: str, interface: str) -> Attachment:
+        """Put it in force on one that was made anew. Raises InterfaceGone, AlreadyRunning."""
+        return loader.attach_interface(self._loaded, mode, interface)
 
     @property
     def left(self) -> Left:
@@ -131,6 +137,11 @@ class Dataplane:
     def set_interface(self, ifindex: int, mac: bytes) -> None:
         """Tell XDP the balancer's own MAC address on an interface it is attached to."""
         self._write("interfaces", index(ifindex), layout.INTERFACE.pack(mac))
+
+    def forget_interface(self, ifindex: int) -> None:
+        """Forget an interface that is gone; no matter if it is not known."""
+        self._maps["interfaces"].delete(index(ifindex))
+        self._reinjector.forget(ifindex)
 
     def set_backend(
         self, service_id: int, backend_id: int, addresses: tuple[Address, ...], route: Route, *, up: bool
@@ -336,6 +347,10 @@ class Dataplane:
             self._adopt_backend(backend_id, service_id, addresses)
         for (service_id, client), backend_id in self.left.clients.items():
             self.place_client(service_id, client, backend_id)
+        standing = {index(ifindex) for ifindex, _ in socket.if_nameindex()}
+        for key, _ in list(self._maps["interfaces"].entries()):
+            if key not in standing:
+                self._maps["interfaces"].delete(key)
         for pin, counted in self.left.pins:
             if self._statistics.scarce:
                 self._statistics.grow()

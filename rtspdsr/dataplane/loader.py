@@ -13,15 +13,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from rtspdsr.dataplane import offload
 from rtspdsr.dataplane.adoption import Left, describe, export, identities, is_todays
 from rtspdsr.dataplane.bpffs import Home, remove_pins
 from rtspdsr.dataplane.libbpf import Link, Map, Object, Program, refused_with
 from rtspdsr.dataplane.ticks import Ticks
-from rtspdsr.errors import AlreadyRunning, DataplaneError
+from rtspdsr.errors import AlreadyRunning, DataplaneError, InterfaceGone
 
 OBJECT = Path(__file__).with_name("forward.bpf.o")
 PROGRAM = "rtspdsr_ingress"
 CLOCK = "rtspdsr_ticks"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """How the program runs on an interface.
+
+    mode:    ``native`` or ``generic``
+    notices: what is not as it should be there, in words
+    """
+
+    interface: str
+    ifindex: int
+    mode: str
+    notices: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +73,7 @@ def load(home: Home, sizes: Mapping[str, int]) -> Loaded:
     """
     missing = [name for name in home.interfaces if not _ifindex(name)]
     if missing:
-        raise DataplaneError(
-            f"no interface {', '.join(missing)}; name those that stand (ip link) in dataplane.interfaces"
-        )
+        raise InterfaceGone(missing)
     home.make()
     lock = home.lock()
     try:
@@ -85,20 +98,30 @@ def _load(home: Home, sizes: Mapping[str, int], lock: int) -> Loaded:
     return Loaded(home=home, maps=maps, program=program, left=left, adopted=adopted, ticks=ticks, lock=lock)
 
 
-def attach(loaded: Loaded, mode: str) -> dict[str, str]:
-    """Put the program in force on every interface of its home; ``native`` or ``generic`` by interface.
+def attach(loaded: Loaded, mode: str) -> list[Attachment]:
+    """Put the program in force on every interface of its home, and the maps that it came with.
 
     mode: ``native``, ``generic``, or ``auto``: native where the driver can
 
-    Raises AlreadyRunning when another program has an interface, DataplaneError for the rest.
+    Raises AlreadyRunning when another program has an interface, InterfaceGone, DataplaneError for the rest.
     """
     home = loaded.home
-    modes = {name: _attach(home, loaded.program, name, mode) for name in home.interfaces}
+    attached = [attach_interface(loaded, mode, name) for name in home.interfaces]
     if home.next_pins.exists():
         for old in home.standing():
             remove_pins(old)
         home.next_pins.rename(home.pins)
-    return modes
+    return attached
+
+
+def attach_interface(loaded: Loaded, mode: str, interface: str) -> Attachment:
+    """The same on one interface: that was removed and made again, say."""
+    ifindex = _ifindex(interface)
+    if not ifindex:
+        raise InterfaceGone([interface])
+    notices = [found] if (found := offload.problem(interface)) else []
+    kind = _replace(loaded, interface, ifindex, mode) or _attach(loaded, interface, ifindex, mode, notices)
+    return Attachment(interface=interface, ifindex=ifindex, mode=kind, notices=tuple(notices))
 
 
 def _open(directory: Path, sizes: Mapping[str, int]) -> tuple[Program, Ticks, dict[str, Map]]:
@@ -124,22 +147,26 @@ def _fits(directory: Path, sizes: Mapping[str, int]) -> bool:
     return True
 
 
-def _attach(home: Home, program: Program, interface: str, mode: str) -> str:
-    """Swap the program of a link that stands, or make one; the mode it runs in."""
-    name = interface.replace(".", "_")
+def _replace(loaded: Loaded, interface: str, ifindex: int, mode: str) -> str | None:
+    """Swap the program of a link that stands; the mode it runs in, None if there is none."""
     for kind in ("native", "generic"):
-        path = home.links / f"{name}-{kind}"
+        path = _link(loaded.home, interface, kind)
         if not path.exists():
             continue
         with Link.from_pin(path) as link:
-            if link.ifindex == _ifindex(interface) and mode in ("auto", kind):
-                link.replace(program)
+            if link.ifindex == ifindex and mode in ("auto", kind):
+                link.replace(loaded.program)
                 return kind
         path.unlink()  # of an interface that has gone, or in a mode no longer wanted
+    return None
+
+
+def _attach(loaded: Loaded, interface: str, ifindex: int, mode: str, notices: list[str]) -> str:
+    """Make a link, and pin it; the mode it runs in. Says why, if that is not native."""
     for kind in ("native", "generic") if mode == "auto" else (mode,):
         try:
-            with Link.attach(program, _ifindex(interface), kind) as link:
-                link.pin(home.links / f"{name}-{kind}")
+            with Link.attach(loaded.program, ifindex, kind) as link:
+                link.pin(_link(loaded.home, interface, kind))
             return kind
         except DataplaneError as error:
             if refused_with(error) in (errno.EBUSY, errno.EEXIST):
@@ -150,7 +177,13 @@ def _attach(home: Home, program: Program, interface: str, mode: str) -> str:
                 ) from error
             if kind == "generic" or mode == "native":
                 raise
+            notices.append(f"native mode is refused, so generic mode is used: {error}")
     raise AssertionError("unreachable: generic mode either attached or raised")
+
+
+def _link(home: Home, interface: str, kind: str) -> Path:
+    """Where an attachment is pinned; bpffs allows no dots in a name."""
+    return home.links / f"{interface.replace('.', '_')}-{kind}"
 
 
 def _ifindex(interface: str) -> int:

@@ -4,7 +4,7 @@ import json
 import os
 import socket
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -18,7 +18,8 @@ from rtspdsr.dataplane.counters import verdicts
 from rtspdsr.dataplane.dataplane import Dataplane, Route, Sizes
 from rtspdsr.dataplane.layout import CHUNK_PINS, SLOT_COUNT
 from rtspdsr.dataplane.libbpf import Map
-from rtspdsr.errors import AlreadyRunning, DataplaneError, MapFull
+from rtspdsr.dataplane.loader import Attachment
+from rtspdsr.errors import AlreadyRunning, DataplaneError, InterfaceGone, MapFull
 from rtspdsr.model import FlowKey, Pin, PinFlag, PinReading, Proto, Service
 from tests.dataplane.conftest import NAMESPACE, Wire, ip
 
@@ -45,6 +46,11 @@ def filled(wire: Wire, sizes: Sizes = SIZES) -> Dataplane:
     return dataplane
 
 
+def modes(attached: Iterable[Attachment]) -> dict[str, str]:
+    """How each interface was attached to."""
+    return {one.interface: one.mode for one in attached}
+
+
 def attached_program(interface: str) -> str:
     """What ``ip`` says of XDP on an interface."""
     return os.popen(f"ip -n {NAMESPACE} link show {interface}").read()
@@ -52,7 +58,7 @@ def attached_program(interface: str) -> str:
 
 def test_a_first_start_mounts_bpffs_and_attaches_natively_to_a_veth(wire: Wire) -> None:
     dataplane = Dataplane.load(wire.home, SIZES)
-    assert dataplane.attach("auto") == {wire.near: "native"}
+    assert modes(dataplane.attach("auto")) == {wire.near: "native"}
     dataplane.close()
     assert is_bpffs(wire.bpffs)
     assert "prog/xdp" in attached_program(wire.near)
@@ -60,7 +66,7 @@ def test_a_first_start_mounts_bpffs_and_attaches_natively_to_a_veth(wire: Wire) 
 
 def test_generic_mode_is_there_where_it_is_asked_for(wire: Wire) -> None:
     dataplane = Dataplane.load(wire.home, SIZES)
-    assert dataplane.attach("generic") == {wire.near: "generic"}
+    assert modes(dataplane.attach("generic")) == {wire.near: "generic"}
     dataplane.close()
     assert "xdpgeneric" in attached_program(wire.near)
 
@@ -229,9 +235,62 @@ def test_an_interface_made_anew_is_attached_to_again(wire: Wire) -> None:
     ip("link", "del", wire.near)
     ip("link", "add", wire.near, "type", "veth", "peer", "name", wire.far)
     second = Dataplane.load(wire.home, SIZES)
-    assert second.attach("auto") == {wire.near: "native"}
+    assert modes(second.attach("auto")) == {wire.near: "native"}
     assert second.pins == 1
     second.close()
+
+
+def test_one_interface_is_attached_to_without_the_others(wire: Wire) -> None:
+    dataplane = Dataplane.load(Home(wire.bpffs, (wire.near, wire.far)), SIZES)
+    dataplane.attach("auto")
+    ip("link", "del", wire.near)  # and with it its peer
+    ip("link", "add", wire.far, "type", "veth", "peer", "name", "rdc2")
+    (attached,) = modes([dataplane.attach_interface("auto", wire.far)]).items()
+    assert attached == (wire.far, "native")
+    with pytest.raises(InterfaceGone, match=f"no interface {wire.near}"):
+        dataplane.attach_interface("auto", wire.near)
+    with pytest.raises(InterfaceGone, match=f"no interface {wire.near}"):
+        dataplane.attach("auto")
+    dataplane.close()
+
+
+def test_why_native_mode_is_not_used_is_told(wire: Wire) -> None:
+    dataplane = Dataplane.load(Home(wire.bpffs, ("lo",)), SIZES)
+    (attached,) = dataplane.attach("auto")
+    assert attached.mode == "generic"
+    (notice,) = attached.notices
+    assert notice.startswith("native mode is refused, so generic mode is used: cannot attach")
+    assert dataplane.attach("auto")[0].notices == ()
+    dataplane.close()
+
+
+def test_what_the_driver_hides_is_told(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rtspdsr.dataplane.offload.driver", lambda _interface: "ixgbe")
+    first = filled(wire)
+    assert [len(one.notices) for one in first.attach("auto")] == [1]
+    first.close()
+    second = Dataplane.load(wire.home, SIZES)
+    assert [len(one.notices) for one in second.attach("auto")] == [1]
+    second.close()
+
+
+def test_interfaces_that_are_gone_leave_no_entry(wire: Wire) -> None:
+    first = filled(wire)
+    near = socket.if_nametoindex(wire.near)
+    for ifindex in (near, 4711, 4712):
+        first.set_interface(ifindex, ROUTE.source)
+    first.forget_interface(4711)
+    first.forget_interface(4711)
+    assert known_interfaces(first) == {near, 4712}
+    first.close()
+    second = Dataplane.load(wire.home, SIZES)
+    assert known_interfaces(second) == {near}
+    second.close()
+
+
+def known_interfaces(dataplane: Dataplane) -> set[int]:
+    """The interfaces that XDP has a MAC address of."""
+    return {int.from_bytes(key, "little") for key, _ in dataplane._maps["interfaces"].entries()}
 
 
 def test_a_full_map_names_the_key_that_sizes_it(wire: Wire) -> None:
