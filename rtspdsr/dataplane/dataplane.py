@@ -184,14 +184,6 @@ class Dataplane:
         self._slots[8 * idle : 8 * (idle + SLOT_COUNT)] = values.tobytes()
         self._write("slot_tables", index(service_id), layout.SLOT_TABLE.pack(idle, 1))
 
-    def slot(self, service_id: int, number: int) -> int:
-        """The backend id in a slot of the table in force; 0 if none stands."""
-        base, filled = layout.SLOT_TABLE.unpack(
-            self._maps["slot_tables"].lookup(index(service_id)) or bytes(8)
-        )
-        at = 8 * (base + number)
-        return int(struct.unpack_from("=I", self._slots, at)[0]) if filled else 0
-
     # --- pins and clients
 
     def pin(self, pin: Pin) -> None:

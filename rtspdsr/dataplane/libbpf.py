@@ -2,7 +2,7 @@
 
 Handed bytes and file names, it gives back bytes; it knows nothing of what a map means (``layout.py``
 does). The only ctypes of the project: no maintained libbpf binding is on PyPI. Needs libbpf 1.x and a
-kernel from 6.1. Every refusal of the kernel becomes a ``DataplaneError`` that names what was refused.
+kernel from 5.18. Every refusal of the kernel becomes a ``DataplaneError`` that names what was refused.
 """
 
 import ctypes
@@ -73,9 +73,8 @@ class MapType(IntEnum):
 
 
 class MapFlag(IntEnum):
-    """Flags of map creation (linux/bpf.h)."""
+    """Flags of map creation (linux/bpf.h), those we use."""
 
-    NO_PREALLOC = 1
     MMAPABLE = 1 << 10
 
 
