@@ -23,7 +23,8 @@ from rtspdsr.dataplane.layout import (
     index,
     unpack_addresses,
 )
-from rtspdsr.dataplane.libbpf import Map, refused_with
+from rtspdsr.dataplane.libbpf.library import refused_with
+from rtspdsr.dataplane.libbpf.maps import Map
 from rtspdsr.errors import DataplaneError
 from rtspdsr.model import Address, FlowKey, Pin, PinFlag, Proto
 

@@ -2,7 +2,7 @@
 
 from rtspdsr.dataplane.bpffs import Home
 from rtspdsr.dataplane.layout import Verdict, index
-from rtspdsr.dataplane.libbpf import Map
+from rtspdsr.dataplane.libbpf.maps import Map
 from rtspdsr.errors import DataplaneError
 
 

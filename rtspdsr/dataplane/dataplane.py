@@ -18,7 +18,8 @@ from rtspdsr.dataplane.adoption import Left
 from rtspdsr.dataplane.bpffs import Home
 from rtspdsr.dataplane.counters import count
 from rtspdsr.dataplane.layout import SLOT_COUNT, BackendFlag, Verdict, index
-from rtspdsr.dataplane.libbpf import RingBuffers, refused_with
+from rtspdsr.dataplane.libbpf.library import refused_with
+from rtspdsr.dataplane.libbpf.rings import RingBuffers
 from rtspdsr.dataplane.loader import Attachment
 from rtspdsr.dataplane.reinjection import Checksum, Reinjector, checksum_of
 from rtspdsr.dataplane.statistics import Statistics

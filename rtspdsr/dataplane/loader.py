@@ -16,7 +16,10 @@ from pathlib import Path
 from rtspdsr.dataplane import offload
 from rtspdsr.dataplane.adoption import Left, describe, export, identities, is_todays
 from rtspdsr.dataplane.bpffs import Home, remove_pins
-from rtspdsr.dataplane.libbpf import Link, Map, Object, Program, refused_with
+from rtspdsr.dataplane.libbpf.library import refused_with
+from rtspdsr.dataplane.libbpf.maps import Map
+from rtspdsr.dataplane.libbpf.objects import Object
+from rtspdsr.dataplane.libbpf.programs import Link, Program
 from rtspdsr.dataplane.ticks import Ticks
 from rtspdsr.errors import AlreadyRunning, DataplaneError, InterfaceGone
 

@@ -12,7 +12,7 @@ import mmap
 from collections import deque
 
 from rtspdsr.dataplane.layout import CHUNK_PINS, PIN_STATISTICS, index, unpack_statistics
-from rtspdsr.dataplane.libbpf import Map
+from rtspdsr.dataplane.libbpf.maps import Map
 from rtspdsr.dataplane.ticks import Ticks
 from rtspdsr.model import PinReading
 

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import Self
 
-from rtspdsr.dataplane.libbpf import Program
+from rtspdsr.dataplane.libbpf.programs import Program
 
 _MONOTONIC_COARSE = 6  # linux/time.h; its resolution is one tick
 

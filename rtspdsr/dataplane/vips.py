@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator
 
 from rtspdsr.dataplane.layout import VIP, VIP_PLACES, VIP_PROBES, VipState, index, octets, pack_service
-from rtspdsr.dataplane.libbpf import Map
+from rtspdsr.dataplane.libbpf.maps import Map
 from rtspdsr.errors import DataplaneError
 from rtspdsr.model import Address, Service
 

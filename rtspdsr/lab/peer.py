@@ -8,7 +8,7 @@ import socket
 import sys
 from pathlib import Path
 
-from rtspdsr.dataplane.libbpf import Link, pass_program
+from rtspdsr.dataplane.libbpf.programs import Link, pass_program
 
 
 def main() -> None:

@@ -19,7 +19,8 @@ from scapy.packet import Packet
 
 from rtspdsr.dataplane import layout
 from rtspdsr.dataplane.layout import CHUNK_PINS, Verdict, index
-from rtspdsr.dataplane.libbpf import Map, Program
+from rtspdsr.dataplane.libbpf.maps import Map
+from rtspdsr.dataplane.libbpf.programs import Program
 from rtspdsr.model import FlowKey, Proto
 from tests.bench.programs import Drawn, Loaded
 from tests.bench.rounds import Spread, interleave

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import hatch_build
 from rtspdsr.dataplane.layout import index
-from rtspdsr.dataplane.libbpf import Map, Object, Program
+from rtspdsr.dataplane.libbpf.maps import Map
+from rtspdsr.dataplane.libbpf.objects import Object
+from rtspdsr.dataplane.libbpf.programs import Program
 
 _HERE = Path(__file__).parent
 _DRAWING = struct.Struct("=QIII4x")

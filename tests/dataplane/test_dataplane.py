@@ -17,7 +17,7 @@ from rtspdsr.dataplane.bpffs import Home, is_bpffs
 from rtspdsr.dataplane.counters import verdicts
 from rtspdsr.dataplane.dataplane import Dataplane, Route, Sizes
 from rtspdsr.dataplane.layout import CHUNK_PINS, SLOT_COUNT
-from rtspdsr.dataplane.libbpf import Map
+from rtspdsr.dataplane.libbpf.maps import Map
 from rtspdsr.dataplane.loader import Attachment
 from rtspdsr.errors import AlreadyRunning, DataplaneError, InterfaceGone, MapFull
 from rtspdsr.model import FlowKey, Pin, PinFlag, PinReading, Proto, Service
@@ -310,7 +310,8 @@ def slot(dataplane: Dataplane, service_id: int, number: int) -> int:
     maps = dataplane._maps
     table = maps["slot_tables"].lookup(layout.index(service_id)) or b""
     base, filled = layout.SLOT_TABLE.unpack(table)
-    return int.from_bytes(maps["slots"].lookup(layout.index(base + number)) or b"", "little") * filled
+    backend_id = int.from_bytes(maps["slots"].lookup(layout.index(base + number)) or b"", "little")
+    return backend_id if filled else 0
 
 
 def test_a_new_slot_table_takes_the_place_of_the_last_one_whole(wire: Wire) -> None:

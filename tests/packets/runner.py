@@ -15,7 +15,9 @@ from typing import Any, Self
 
 from rtspdsr.dataplane import layout, loader
 from rtspdsr.dataplane.layout import BackendFlag, Verdict, index
-from rtspdsr.dataplane.libbpf import Map, Object, RingBuffers
+from rtspdsr.dataplane.libbpf.maps import Map
+from rtspdsr.dataplane.libbpf.objects import Object
+from rtspdsr.dataplane.libbpf.rings import RingBuffers
 from rtspdsr.dataplane.ticks import Ticks
 from rtspdsr.dataplane.vips import Vips
 from rtspdsr.model import FlowKey, PinFlag, PinReading, Proto, Segment, Service, Traffic

@@ -5,7 +5,7 @@ import select
 import pytest
 
 from rtspdsr.dataplane import layout
-from rtspdsr.dataplane.libbpf import RingBuffers
+from rtspdsr.dataplane.libbpf.rings import RingBuffers
 from tests.packets.frames import built, rtsp
 from tests.packets.runner import DROP, LOOPBACK, XdpRunner
 
