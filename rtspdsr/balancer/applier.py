@@ -34,6 +34,8 @@ REPEAT_S = 1.0  # what repeats is counted, and told once in this time
 class Applier:
     """Between what is decided and what happens.
 
+    reset:   sends the resets of an order
+    note:    is shown every event, before it is put in force
     faults:  exceptions of ours that were survived
     refused: effects that the kernel refused, because a map is full or otherwise
     """
@@ -45,9 +47,11 @@ class Applier:
         log: SessionLog,
         journal: Journal,
         reset: Callable[[ResetOrdered], None],
+        note: Callable[[Event], None],
     ) -> None:
         self._dataplane, self._tracker = dataplane, tracker
-        self._log, self._journal, self._reset = log, journal, reset
+        self._log, self._journal = log, journal
+        self._reset, self._note = reset, note
         self._told: dict[str, float] = {}
         self.faults = self.refused = 0
 
@@ -55,6 +59,7 @@ class Applier:
         """Put events in force, in their order."""
         changed: dict[str, None] = {}
         for event in events:
+            self._note(event)
             if isinstance(event, Effect):
                 self._effect(event)
                 continue

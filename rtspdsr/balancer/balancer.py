@@ -89,7 +89,9 @@ class Balancer:
             names=self.fleet,
             client_name=client_name(config.log.client_addresses, config.daemon.state_dir),
         )
-        self._applier = Applier(dataplane, self.tracker, log, journal, self._evictor.reset)
+        self._applier = Applier(
+            dataplane, self.tracker, log, journal, self._evictor.reset, self._standings.note
+        )
         self._neighbours = Neighbours(config.dataplane.interfaces)
         self._announcer = Announcer()
         self._stop, self._reload = asyncio.Event(), asyncio.Event()

@@ -17,7 +17,7 @@ from rtspdsr.lab.daemon import NO_CHECKS
 from rtspdsr.lab.lab import Lab
 from rtspdsr.lab.player import PlayerKind, Playing, Transport, Watch
 from rtspdsr.lab.topology import SWITCH, VIP4, url
-from tests.lab.helpers import Line, log_lines, run_at, wait_for
+from tests.lab.helpers import Line, log_lines, run_at, wait_for, wait_for_line
 
 CHECKED = 'health = { check = "options", rise = 1 }'
 PLAYED = CHECKED.replace(" }", f', fall = 1, play_interval_s = 10.0, probe_url = "rtsp://{VIP4}/live" }}')
@@ -197,6 +197,20 @@ def test_when_every_backend_looks_dead_the_table_stays_and_players_go_on(well: L
         assert all(one.running for one in playing)
         result = well.play([Watch(player=PlayerKind.FFMPEG, node=NODES[5], url=url("clip"), seconds=2.0)])
         assert result[0].played.frames >= 20
+
+
+def test_a_backend_whose_sessions_stall_stands_poor_and_is_not_taken_out(lab: Lab) -> None:
+    """Without any check: what its players do not acknowledge any more tells of it."""
+    watches = [
+        (PlayerKind.FFMPEG, Transport.TCP)
+    ] * 6  # the others give up by themselves before a stall is told
+    with watching(lab, "gst-a", watches, NODES), watching(lab, "gst-b", watches, NODES[6:]):
+        time.sleep(2.0)
+        with dying(lab, "gst-a", "stopped"):
+            wait_for_line(lab, "standing_changed", patience_s=30.0, backend="gst-a", standing="poor")
+            shown = backends(lab)["gst-a"]
+    assert shown["standing_problem"] == "6 of 6 sessions stalled, 0 of 6 at the others"
+    assert (shown["state"], backends(lab)["gst-b"]["standing"]) == ("up", "good")
 
 
 def test_a_backend_that_answers_and_plays_nothing_is_out_and_the_reason_is_shown(well: Lab) -> None:
