@@ -160,7 +160,8 @@ def _replace(loaded: Loaded, interface: str, ifindex: int, mode: str) -> str | N
             if link.ifindex == ifindex and mode in ("auto", kind):
                 link.replace(loaded.program)
                 return kind
-        path.unlink()  # of an interface that has gone, or in a mode no longer wanted
+            link.detach()  # from an interface that has gone, or in a mode no longer wanted
+        path.unlink()
     return None
 
 

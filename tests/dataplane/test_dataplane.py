@@ -71,6 +71,14 @@ def test_generic_mode_is_there_where_it_is_asked_for(wire: Wire) -> None:
     assert "xdpgeneric" in attached_program(wire.near)
 
 
+def test_another_mode_takes_the_place_of_the_one_in_force_at_once(wire: Wire) -> None:
+    for mode in ("generic", "native") * 5:
+        dataplane = Dataplane.load(wire.home, SIZES)
+        (attached,) = dataplane.attach(mode)
+        assert attached.mode == mode
+        dataplane.close()
+
+
 def test_a_second_start_adopts_pins_statistics_and_identities(wire: Wire) -> None:
     first = filled(wire)
     first._statistics.write(first._places[layout.pack_flow(FLOW)], layout.PIN_STATISTICS.pack(7, *[0] * 10))

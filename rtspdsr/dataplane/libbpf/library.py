@@ -44,6 +44,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_prog_test_run_opts": (c_int, [c_int, c_void_p]),
     "bpf_link_create": (c_int, [c_int, c_int, c_int, c_void_p]),
     "bpf_link_update": (c_int, [c_int, c_int, c_void_p]),
+    "bpf_link_detach": (c_int, [c_int]),
     "ring_buffer__new": (c_void_p, [c_int, SampleCallback, c_void_p, c_void_p]),
     "ring_buffer__add": (c_int, [c_void_p, c_int, SampleCallback, c_void_p]),
     "ring_buffer__epoll_fd": (c_int, [c_void_p]),

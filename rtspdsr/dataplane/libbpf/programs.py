@@ -95,6 +95,10 @@ class Link(Descriptor):
         """Swap the program atomically. Blocks some 10 ms: not for the event loop."""
         library().check(library().bpf_link_update(self.fd, program.fd, None), "replace the program")
 
+    def detach(self) -> None:
+        """Take the program off at once; the kernel does so only some time after the last reference."""
+        library().check(library().bpf_link_detach(self.fd), "detach the program")
+
     @property
     def ifindex(self) -> int:
         """The interface it is attached to; 0 when that is gone."""
