@@ -5,6 +5,7 @@ import os
 
 from rtspdsr.balancer import journal, settings
 from rtspdsr.config import Config
+from rtspdsr.dataplane import loader
 from rtspdsr.dataplane.bpffs import Home
 from rtspdsr.network.announcer import Announcer
 from rtspdsr.network.neighbours import LinkChange, Neighbours
@@ -32,7 +33,7 @@ async def detach(config: Config) -> bool:
         await announcer.leave(vips)
     async with ProbePath(settings.numbers(config)) as path:
         await path.lay(())
-    home.remove()
+    loader.detach(home)
     journal.remove(settings.journal_directory(config))
     os.close(lock)
     return True

@@ -150,6 +150,14 @@ def _fits(directory: Path, sizes: Mapping[str, int]) -> bool:
     return True
 
 
+def detach(home: Home) -> None:
+    """Take the program off every interface of a home, at once, and remove its pins."""
+    for path in home.links.iterdir():
+        with Link.from_pin(path) as link:
+            link.detach()
+    home.remove()
+
+
 def _replace(loaded: Loaded, interface: str, ifindex: int, mode: str) -> str | None:
     """Swap the program of a link that stands; the mode it runs in, None if there is none."""
     for kind in ("native", "generic"):
