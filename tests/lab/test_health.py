@@ -200,6 +200,7 @@ def test_when_every_backend_looks_dead_the_table_stays_and_players_go_on(well: L
         assert result[0].played.frames >= 20
 
 
+@pytest.mark.timeout(300)
 def test_a_backend_whose_sessions_stall_stands_poor_and_is_not_taken_out(lab: Lab) -> None:
     """Without any check: what its players do not acknowledge any more tells of it."""
     watches = [
