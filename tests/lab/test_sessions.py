@@ -54,13 +54,17 @@ CHI_SQUARE_MAX = 18.4
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """Many players at once: the scripted clients' addresses, and the real ones' results."""
+    """Many players at once: the scripted clients' addresses, and the real ones' results.
+
+    unread: requests that were forwarded unread meanwhile, by verdict
+    """
 
     clients: list[Address]
     results: list[Result]
     at_once: int
     packets: list[Packet]
     lines: list[Line]
+    unread: dict[str, int]
 
 
 def crowd_addresses(lab: Lab) -> Iterator[tuple[str, Address]]:
@@ -107,7 +111,7 @@ def leave(client: Client, session: str) -> None:
 @pytest.fixture(scope="module")
 def crowd(lab: Lab) -> Crowd:
     """A dozen real players and 240 scripted ones, all at once."""
-    before = len(lab.session_log())
+    before, counted = len(lab.session_log()), verdicts(lab)
     places = list(crowd_addresses(lab))
     watches = [
         Watch(
@@ -139,10 +143,17 @@ def crowd(lab: Lab) -> Crowd:
         addresses_at(lab, "del")
     packets = capture.packets()
     results = [Result(played=one, delivery=lab.delivery(packets, one.watch)) for one in played]
-    return Crowd([source for _, source in places], results, at_once, packets, lab.session_log()[before:])
+    unread = {
+        verdict.name: verdicts(lab)[verdict] - counted[verdict]
+        for verdict in (Verdict.TRACKER_DEAD, Verdict.RING_FULL)
+    }
+    return Crowd(
+        [source for _, source in places], results, at_once, packets, lab.session_log()[before:], unread
+    )
 
 
 def test_many_players_at_once_all_play(crowd: Crowd) -> None:
+    assert crowd.unread == {"TRACKER_DEAD": 0, "RING_FULL": 0}
     assert crowd.at_once >= len(crowd.clients) + len(crowd.results)
     for result in crowd.results:
         assert result.played.frames >= FRAMES, result.played.log
