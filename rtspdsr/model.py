@@ -161,7 +161,7 @@ class BackendState(StrEnum):
     """Whether a backend takes new clients."""
 
     UP = "up"
-    UNRESOLVED = "unresolved"  #: no MAC address is known
+    UNRESOLVED = "unresolved"  #: it answers neither ARP nor ND
     DOWN = "down"  #: resolved, but not healthy
 
 

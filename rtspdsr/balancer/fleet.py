@@ -70,19 +70,19 @@ class Fleet:
 
     def neighbour(self, change: NeighbourChange, now: float) -> list[Event]:
         """Follow what the neighbours say of one address."""
+        affected = [one for one in self._all() if change.address in one[1].addresses]
+        before = [(self._route(backend), self._is_resolved(backend)) for _, backend in affected]
         self._heard[change.address] = change
         if self.addresses() <= self._heard.keys():
             self.settled.set()
         events: list[Event] = []
-        for service, backend in self._all():
-            if change.address not in backend.addresses:
-                continue
-            before, after = self._dataplane.route(backend.backend_id), self._route(backend)
-            if before == after and after.mac:
+        for (service, backend), former in zip(affected, before, strict=True):
+            route, resolved = self._route(backend), self._is_resolved(backend)
+            if resolved and former == (route, resolved):
                 continue
             self._set(service, backend)
             self._changed(service)
-            events.append(self._event(service, backend, change, after, now))
+            events.append(self._event(service, backend, change, route if resolved else None, now))
         return events
 
     def mark(self, backend_id: int, *, down: bool) -> None:
@@ -115,8 +115,7 @@ class Fleet:
 
     def state(self, backend: Backend) -> BackendState:
         """Whether a backend takes new clients."""
-        route = self._dataplane.route(backend.backend_id)
-        if route is None or route.mac is None:
+        if not self._is_resolved(backend):
             return BackendState.UNRESOLVED
         return BackendState.DOWN if backend.backend_id in self._down else BackendState.UP
 
@@ -156,13 +155,12 @@ class Fleet:
         return ((service, backend) for service in self.services for backend in service.backends)
 
     def _set(self, service: Service, backend: Backend) -> None:
-        route = self._route(backend)
         self._dataplane.set_backend(
             service.service_id,
             backend.backend_id,
             backend.addresses,
-            route,
-            up=route.mac is not None and backend.backend_id not in self._leaving | self._down,
+            self._route(backend),
+            up=self._is_resolved(backend) and backend.backend_id not in self._leaving | self._down,
         )
 
     def _take_no_clients(self, backend_id: int) -> None:
@@ -171,20 +169,27 @@ class Fleet:
         if route := self._dataplane.route(backend_id):
             self._dataplane.set_backend(service_id, backend_id, addresses, route, up=False)
 
-    def _route(self, backend: Backend) -> Route:
-        """By the first address that is resolved; before any is heard of, as an earlier daemon left it."""
+    def _is_resolved(self, backend: Backend) -> bool:
+        """By what was heard of its addresses; before that, as an earlier daemon left it."""
         heard = [self._heard[address] for address in backend.addresses if address in self._heard]
-        for change in heard:
-            if change.mac:
-                return Route(mac=change.mac, source=change.source_mac, ifindex=change.ifindex)
-        standing = self._dataplane.route(backend.backend_id)
-        return Route(mac=None) if heard or standing is None else standing
+        return any(one.mac for one in heard) if heard else self._route(backend).mac is not None
+
+    def _route(self, backend: Backend) -> Route:
+        """By the first address that is resolved, else by the last MAC address that was known.
+
+        A backend that answers no ARP may serve its sessions all the same, and no other machine can: so they
+        stay with it, and when every backend is lost, new ones go by the last table.
+        """
+        for address in backend.addresses:
+            if (heard := self._heard.get(address)) and heard.mac:
+                return Route(mac=heard.mac, source=heard.source_mac, ifindex=heard.ifindex)
+        return self._dataplane.route(backend.backend_id) or Route(mac=None)
 
     @staticmethod
     def _event(
-        service: Service, backend: Backend, change: NeighbourChange, route: Route, now: float
+        service: Service, backend: Backend, change: NeighbourChange, route: Route | None, now: float
     ) -> Event:
-        if route.mac is None:
+        if route is None or route.mac is None:
             return BackendLost(
                 at=now,
                 service_id=service.service_id,

@@ -32,7 +32,7 @@ from rtspdsr.model import Address, FlowKey, Pin, PinReading, Segment, Service, T
 class Route:
     """How frames reach a backend.
 
-    mac:     the backend's; None when it is not resolved
+    mac:     the backend's, as last known; None if it never was
     source:  the balancer's own, of the interface towards it
     ifindex: that interface
     """

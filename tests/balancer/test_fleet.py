@@ -107,6 +107,24 @@ def test_a_lost_backend_takes_no_clients_and_the_log_says_why(stand: Stand) -> N
     (event,) = stand.fleet.neighbour(heard("192.0.2.11", None, "no ARP answer"), 9.0)
     assert event == BackendLost(at=9.0, service_id=0, backend_id=1, problem="no ARP answer")
     assert usable(stand) == []
+
+
+def test_a_lost_backend_keeps_its_last_mac_for_the_sessions_that_it_has(stand: Stand) -> None:
+    stand.fleet.configure(config("192.0.2.11"))
+    stand.fleet.neighbour(heard("192.0.2.11", mac(11)), 1.0)
+    stand.fleet.neighbour(heard("192.0.2.11", None, "no ARP answer"), 9.0)
+    assert stand.flags(1) == BackendFlag.RESOLVED
+    route = stand.dataplane.route(1)
+    assert route is not None
+    assert route.mac == mac(11)
+    (event,) = stand.fleet.neighbour(heard("192.0.2.11", mac(11)), 12.0)
+    assert isinstance(event, BackendResolved)
+    assert stand.flags(1) == BackendFlag.RESOLVED | BackendFlag.UP
+
+
+def test_a_backend_that_was_never_resolved_is_not_reachable(stand: Stand) -> None:
+    stand.fleet.configure(config("192.0.2.11"))
+    stand.fleet.neighbour(heard("192.0.2.11", None, "no ARP answer"), 9.0)
     assert stand.flags(1) == 0
 
 

@@ -625,6 +625,40 @@ def test_when_no_backend_is_left_the_last_table_stays(lab: Lab) -> None:
         playing.wait_for_frames(playing.frames + FRAMES, PATIENCE_S)
 
 
+def test_when_every_backend_looks_lost_sessions_go_on_and_new_ones_are_placed(lab: Lab) -> None:
+    """They serve, but nothing of them is heard at the balancer: no ARP, no ND."""
+    began = len(lab.session_log())
+    macs = ", ".join(str(node.mac) for node in lab.topology.backends)
+    chain = "add chain netdev deaf it { type filter hook ingress device eth0 priority 0; }"
+    deaf = ["add table netdev deaf", chain, f"add rule netdev deaf it ether saddr {{ {macs} }} drop"]
+
+    def play(node: str, transport: Transport) -> Playing:
+        watch = Watch(
+            player=PlayerKind.FFMPEG, node=node, url=url("clip"), transport=transport, seconds=PLAY_S
+        )
+        return started(lab, watch, stack)
+
+    with ExitStack() as stack:
+        lab.daemon.place(str(lab.client("player", 4)), "gst-a")
+        lab.daemon.place(str(lab.client("player2", 4)), "gst-b")
+        players = [play("player", Transport.TCP), play("player2", Transport.UDP)]
+        for one in players:
+            one.wait_for_frames(FRAMES, PATIENCE_S)
+        run_at(lab, "balancer", "nft", "; ".join(deaf))
+        try:
+            wait_for(lambda: len(lost_since(lab, began)) == 3, "all to be lost", PATIENCE_S)
+            before = verdicts(lab)[Verdict.NO_BACKEND]
+            players.append(play("player4", Transport.UDP))
+            for one in players:
+                one.wait_for_frames(one.frames + FRAMES, PATIENCE_S)
+            assert verdicts(lab)[Verdict.NO_BACKEND] == before
+        finally:
+            run_at(lab, "balancer", "nft", "delete table netdev deaf")
+        wait_for(lambda: set(last_shares(lab)) == {"gst-a", "gst-b", "vlc"}, "a table with all", PATIENCE_S)
+        for one in players:
+            one.wait_for_frames(one.frames + FRAMES, PATIENCE_S)
+
+
 def test_detach_is_refused_while_a_daemon_runs(lab: Lab) -> None:
     ran = rtspdsr(lab, "detach")
     assert ran.returncode == 3
