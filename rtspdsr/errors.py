@@ -68,6 +68,10 @@ class AdminError(RtspDsrError):
     exit_code = 5
 
 
+class NotFound(AdminError):
+    """There is nothing of the name that was asked for."""
+
+
 class LabError(RtspDsrError):
     """The lab could not be built, or a server or player in it did not do its part."""
 

@@ -14,9 +14,10 @@ import socket
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from rtspdsr.admin import Admin
+from rtspdsr.admin.answers import BackendAnswer, SessionAnswer, StatusAnswer
 from rtspdsr.balancer import settings, status
 from rtspdsr.balancer.applier import Applier
 from rtspdsr.balancer.checks import Checks, jitter
@@ -317,7 +318,7 @@ class Balancer:
             raise RtspDsrError(f"backend {backend} takes no new clients: it is {self.fleet.state(chosen)}")
         self._dataplane.place_client(one.service_id, client, chosen.backend_id)
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> StatusAnswer:
         """How the daemon stands."""
         return {
             "uptime_s": round(_now() - self._started_at, 1),
@@ -333,15 +334,19 @@ class Balancer:
             "services": status.services(self._dataplane, self.fleet, self.health, self.tracker),
         }
 
-    def backends(self) -> list[dict[str, Any]]:
+    def backends(self) -> list[BackendAnswer]:
         """Every backend, and how it is."""
         return status.backends(self.fleet, self.health, self._standings, self.tracker, _now())
 
-    def sessions(self) -> Iterator[dict[str, Any]]:
+    def sessions(self) -> Iterator[SessionAnswer]:
         """Every live session; one that ends while they are told is left out."""
         for name in list(self.tracker.sessions):
             if one := self.tracker.sessions.get(name):
                 yield status.session(name, one, self.fleet, _now())
+
+    def failed(self, error: Exception) -> None:
+        """Survive a fault in an answer, and tell of it."""
+        self._applier.failed(error)
 
     # --- inside
 

@@ -12,7 +12,7 @@ from rtspdsr.balancer.registry import Registry
 from rtspdsr.config import Config
 from rtspdsr.core.events import BackendLost, BackendResolved, Event
 from rtspdsr.dataplane.dataplane import Dataplane, Route
-from rtspdsr.errors import RtspDsrError
+from rtspdsr.errors import NotFound
 from rtspdsr.model import Address, Backend, BackendState, Service
 from rtspdsr.network.neighbours import NeighbourChange
 
@@ -144,12 +144,12 @@ class Fleet:
         return self._names.get(("backend", backend_id))
 
     def find(self, service: str, backend: str) -> tuple[Service, Backend]:
-        """A backend by the names in the configuration. Raises RtspDsrError if there is none."""
+        """A backend by the names in the configuration. Raises NotFound if there is none."""
         for one, candidate in self._all():
             if (one.name, candidate.name) == (service, backend):
                 return one, candidate
         known = ", ".join(f"{one.name}/{candidate.name}" for one, candidate in self._all())
-        raise RtspDsrError(f"no backend {service}/{backend}; there are {known}")
+        raise NotFound(f"no backend {service}/{backend}; there are {known}")
 
     def _all(self) -> Iterator[tuple[Service, Backend]]:
         return ((service, backend) for service in self.services for backend in service.backends)

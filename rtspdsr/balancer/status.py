@@ -4,11 +4,10 @@ Handed the parts of a daemon, it reads them and gives back JSON-able dicts; it c
 """
 
 from collections import Counter
-from dataclasses import asdict
-from typing import Any
 
+from rtspdsr.admin.answers import BackendAnswer, CheckAnswer, ServiceAnswer, SessionAnswer
 from rtspdsr.balancer.fleet import Fleet
-from rtspdsr.core.health import Health
+from rtspdsr.core.health import Checked, Health, Outcome
 from rtspdsr.core.session import Session
 from rtspdsr.core.standing import Standings
 from rtspdsr.core.tracker import Tracker
@@ -16,7 +15,7 @@ from rtspdsr.dataplane.dataplane import Dataplane
 from rtspdsr.model import Backend, Service
 
 
-def services(dataplane: Dataplane, fleet: Fleet, health: Health, tracker: Tracker) -> list[dict[str, Any]]:
+def services(dataplane: Dataplane, fleet: Fleet, health: Health, tracker: Tracker) -> list[ServiceAnswer]:
     """Every service with its backends, their states, sessions, and traffic from clients."""
     sessions = Counter(one.backend_id for one in tracker.sessions.values())
     return [_service(one, dataplane, fleet, health, sessions) for one in fleet.services]
@@ -24,7 +23,7 @@ def services(dataplane: Dataplane, fleet: Fleet, health: Health, tracker: Tracke
 
 def _service(
     service: Service, dataplane: Dataplane, fleet: Fleet, health: Health, sessions: Counter[int]
-) -> dict[str, Any]:
+) -> ServiceAnswer:
     carried = dataplane.service_traffic(service.service_id)
     return {
         "name": service.name,
@@ -50,7 +49,7 @@ def _service(
 
 def backends(
     fleet: Fleet, health: Health, standings: Standings, tracker: Tracker, now: float
-) -> list[dict[str, Any]]:
+) -> list[BackendAnswer]:
     """Every backend: its state and why, what its checks found last, and what its clients tell."""
     sessions = Counter(one.backend_id for one in tracker.sessions.values())
     return [
@@ -75,24 +74,29 @@ def _problem(fleet: Fleet, health: Health, backend: Backend) -> str:
     return fleet.problem(backend) or health.problem(backend.backend_id)
 
 
-def _checks(health: Health, backend_id: int, now: float) -> dict[str, dict[str, Any]]:
+def _checks(health: Health, backend_id: int, now: float) -> dict[str, CheckAnswer]:
     """What each check found last, by its kind."""
     if backend_id not in health.members:
         return {}
+    checks = health.members[backend_id][1].checks
+    return {check: _check(one, one.last, now) for check, one in checks.items() if one.last is not None}
+
+
+def _check(checked: Checked, last: Outcome, now: float) -> CheckAnswer:
     return {
-        check: {
-            "passing": not checked.failing,
-            "age_s": round(now - checked.last_at, 1),
-            **{
-                key: value if key != "source" else value and str(value) for key, value in asdict(last).items()
-            },
-        }
-        for check, checked in health.members[backend_id][1].checks.items()
-        if (last := checked.last) is not None
+        "passing": not checked.failing,
+        "age_s": round(now - checked.last_at, 1),
+        "problem": last.problem,
+        "response_s": last.response_s,
+        "first_rtp_s": last.first_rtp_s,
+        "bits_per_s": last.bits_per_s,
+        "lost": last.lost,
+        "jitter_s": last.jitter_s,
+        "source": None if last.source is None else str(last.source),
     }
 
 
-def session(name: str, one: Session, fleet: Fleet, now: float) -> dict[str, Any]:
+def session(name: str, one: Session, fleet: Fleet, now: float) -> SessionAnswer:
     """One live session."""
     return {
         "session": name,

@@ -1,0 +1,150 @@
+"""What the API answers: plain dicts, whose types here make the OpenAPI document.
+
+mypy holds them where they are filled. Times are in seconds, sizes in bytes.
+"""
+
+from typing import TypeVar
+
+from pydantic import ConfigDict, with_config
+from typing_extensions import TypedDict
+
+T = TypeVar("T")
+
+
+def answer(described: type[T]) -> type[T]:
+    """An answer: no key but those described, each by the text below it."""
+    return with_config(ConfigDict(extra="forbid", use_attribute_docstrings=True))(described)
+
+
+@answer
+class ServiceBackend(TypedDict):
+    """A backend in the status of its service."""
+
+    name: str
+    addresses: list[str]
+    state: str
+    """``up`` takes new clients; ``unresolved`` answers neither ARP nor ND; ``down`` fails its checks"""
+    problem: str
+    """what is wrong with it, in words; empty if nothing is"""
+    weight: int
+    """its share of new clients, relative to the others"""
+    sessions: int
+    client_packets: int
+    """packets from clients that were sent to it"""
+    client_bytes: int
+    """bytes of those packets, whole frames"""
+
+
+@answer
+class ServiceAnswer(TypedDict):
+    """A service and its backends."""
+
+    name: str
+    vips: list[str]
+    ports: list[int]
+    client_packets: int
+    """packets from clients to its VIPs"""
+    client_bytes: int
+    """bytes of those packets, whole frames"""
+    backends: list[ServiceBackend]
+
+
+@answer
+class StatusAnswer(TypedDict):
+    """How the daemon stands."""
+
+    uptime_s: float
+    modes: dict[str, str]
+    """how XDP is attached, by interface: ``native`` or ``generic``"""
+    pins: int
+    pins_max: int
+    pins_refused: int
+    """changes that the forwarding core refused, because a map was full or otherwise"""
+    sessions: int
+    faults: int
+    """faults of our own that were survived"""
+    reinjections_failed: int
+    """segments that could not be sent on once they were read"""
+    lines_dropped: int
+    """lines of the session log that were lost"""
+    journal_failed: int
+    """records of the journal that could not be written"""
+    services: list[ServiceAnswer]
+
+
+@answer
+class SessionAnswer(TypedDict):
+    """One live session."""
+
+    session: str
+    """our name of it, as in the session log"""
+    client: str
+    """the client's address"""
+    service: str | None
+    """null if it is configured no longer"""
+    backend: str | None
+    """null if it is configured no longer"""
+    url: str
+    """without credentials"""
+    state: str
+    """what the client has asked for: ``init``, ``ready``, ``playing``, ``recording`` or ``ending``"""
+    transports: list[str]
+    """of its tracks, each once: ``udp``, ``tcp`` (interleaved) or ``multicast``"""
+    age_s: float
+
+
+@answer
+class CheckAnswer(TypedDict):
+    """What one kind of check found last; null where it did not come so far."""
+
+    passing: bool
+    """by rise and fall"""
+    age_s: float
+    problem: str
+    """why it failed, in words; empty if it passed"""
+    response_s: float | None
+    """from the first SYN to the first response; of ``tcp``, to the connection"""
+    first_rtp_s: float | None
+    """from PLAY to the first RTP packet"""
+    bits_per_s: float | None
+    """of RTP"""
+    lost: float | None
+    """fraction of the RTP packets, 0 to 1"""
+    jitter_s: float | None
+    source: str | None
+    """address that RTP came from"""
+
+
+@answer
+class BackendAnswer(TypedDict):
+    """A backend, its checks, and what its clients tell."""
+
+    service: str
+    name: str
+    addresses: list[str]
+    state: str
+    """``up`` takes new clients; ``unresolved`` answers neither ARP nor ND; ``down`` fails its checks"""
+    problem: str
+    """what is wrong with it, in words; empty if nothing is"""
+    sessions: int
+    standing: str
+    """``good`` or ``poor``, by what clients tell of it compared with the others"""
+    standing_problem: str
+    checks: dict[str, CheckAnswer]
+    """by kind: ``tcp``, ``options``, ``describe`` or ``play``"""
+
+
+@answer
+class Placed(TypedDict):
+    """Where a client's new connections go."""
+
+    client: str
+    backend: str
+
+
+@answer
+class ErrorAnswer(TypedDict):
+    """Why something was refused."""
+
+    error: str
+    """what failed, the value at fault, what to do next"""

@@ -1,0 +1,16 @@
+"""What is asked of each route that takes something: a model each, with its fields explained."""
+
+from ipaddress import IPv4Address, IPv6Address
+
+from rtspdsr.admin.route import Asked
+
+
+class Placement(Asked):
+    """Where a client's new connections are to go."""
+
+    service: str
+    """name of the service"""
+    client: IPv4Address | IPv6Address
+    """the client's address"""
+    backend: str
+    """name of a backend of the service"""

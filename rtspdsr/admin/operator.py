@@ -1,0 +1,26 @@
+"""What the daemon lets an operator ask and do: the seam between the API and the balancer."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from rtspdsr.admin.answers import BackendAnswer, SessionAnswer, StatusAnswer
+from rtspdsr.model import Address
+
+
+class Operator(Protocol):
+    """The daemon, to those who ask it. What it refuses is an RtspDsrError, an unknown name NotFound."""
+
+    def status(self) -> StatusAnswer:
+        """How the daemon stands."""
+
+    def sessions(self) -> Iterator[SessionAnswer]:
+        """Every live session; others may come and go while they are told."""
+
+    def backends(self) -> list[BackendAnswer]:
+        """Every backend, and how it is."""
+
+    def place(self, service: str, client: Address, backend: str) -> None:
+        """Send a client's new connections to a backend."""
+
+    def failed(self, error: Exception) -> None:
+        """Survive a fault of the API, and tell of it."""

@@ -1,0 +1,136 @@
+"""The server side of the API: it listens, checks what is asked, calls the handler and writes the answer.
+
+An error of the operator's comes back as ``{"error": ...}`` with a status of 400 and above; a fault of ours is
+told to the daemon, and answered with 500.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from rtspdsr.admin.operator import Operator
+from rtspdsr.admin.route import Asked, Call, Reply, Route
+from rtspdsr.admin.routes import ROUTES
+from rtspdsr.errors import AdminError, NotFound, RtspDsrError
+
+SOCKET = "admin.sock"
+MODE = 0o660
+REQUEST_MAX = 64 << 10  # octets
+TOLD_AT_ONCE = 50  # sessions, some 4 ms
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Admin:
+    """The server side, from ``start`` to ``stop``."""
+
+    def __init__(self, operator: Operator, directory: Path) -> None:
+        self._path = directory / SOCKET
+        self._runner = web.AppRunner(application(operator), access_log=None)
+
+    async def start(self) -> None:
+        """Listen. A socket that an earlier daemon left is replaced; the forwarding core's lock is ours.
+
+        Raises AdminError if the directory cannot be written.
+        """
+        await self._runner.setup()
+        try:
+            self._path.unlink(missing_ok=True)
+            await web.UnixSite(self._runner, str(self._path)).start()
+            self._path.chmod(MODE)
+        except OSError as error:
+            raise AdminError(
+                f"cannot listen at {self._path}: {error.strerror}; mend it, or set daemon.run_dir"
+            ) from error
+
+    async def stop(self) -> None:
+        """Listen no more."""
+        await self._runner.cleanup()
+        self._path.unlink(missing_ok=True)
+
+
+def application(operator: Operator) -> web.Application:
+    """All routes, and what stands around them."""
+    made = web.Application(middlewares=[_errors(operator)], client_max_size=REQUEST_MAX)
+    for route in ROUTES:
+        made.router.add_route(route.method, route.path, _handler(route, operator))
+    return made
+
+
+def _handler(route: Route, operator: Operator) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        answer = await route.handler(Call(operator, await _asked(route, request), request))
+        match answer:
+            case web.StreamResponse():
+                return answer
+            case Iterator():
+                return await _in_pieces(request, answer)
+            case Reply(status=status, value=value):
+                return web.json_response(value, status=status)
+            case _:
+                return web.json_response(answer)
+
+    return handle
+
+
+async def _asked(route: Route, request: web.Request) -> Asked:
+    """What a request asks, checked. Raises AdminError that names what is wrong."""
+    values: dict[str, Any] = {**request.query}
+    if route.changes:
+        try:
+            body = await request.json() if request.can_read_body else {}
+        except ValueError as error:
+            raise AdminError(f"the body is no JSON: {error}") from error
+        if not isinstance(body, dict):
+            raise AdminError("the body should be a JSON object")
+        values = body
+    try:
+        return route.asked.model_validate({**values, **request.match_info})
+    except ValidationError as error:
+        mistakes = (f"{'.'.join(map(str, one['loc'][:1]))}: {one['msg']}" for one in error.errors())
+        raise AdminError("; ".join(dict.fromkeys(mistakes))) from error
+
+
+async def _in_pieces(request: web.Request, parts: Iterator[Any]) -> web.StreamResponse:
+    """A list too long to be made at once: a hundred thousand sessions must not keep a segment waiting."""
+    response = web.StreamResponse()
+    response.content_type = "application/json"
+    await response.prepare(request)
+    separator = "["
+    while told := [json.dumps(one) for one in islice(parts, TOLD_AT_ONCE)]:
+        await response.write((separator + ",".join(told)).encode())
+        separator = ","
+        await asyncio.sleep(0)
+    await response.write(b"[]" if separator == "[" else b"]")
+    await response.write_eof()
+    return response
+
+
+def _errors(operator: Operator) -> Any:
+    @web.middleware
+    async def answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except NotFound as error:
+            return _refusal(404, str(error))
+        except RtspDsrError as error:
+            return _refusal(400, str(error))
+        except web.HTTPException as error:
+            return _refusal(error.status, f"{request.method} {request.path}: {error.reason}")
+        except ConnectionError:
+            raise  # the asker went away
+        except Exception as error:  # noqa: BLE001 - a fault in an answer must not end the daemon, nor be hidden
+            operator.failed(error)
+            return _refusal(500, "a fault of the daemon's own; its log has it as daemon_fault")
+
+    return answered
+
+
+def _refusal(status: int, problem: str) -> web.Response:
+    return web.json_response({"error": problem}, status=status)
