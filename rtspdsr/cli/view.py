@@ -67,6 +67,7 @@ def sessions(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("session", "client", "service", "backend", "state", "transport", "age", "URL")
     for one in answer:
@@ -78,7 +79,7 @@ def sessions(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None
             one["state"],
             ", ".join(one["transports"]),
             f"{one['age_s']:.0f} s",
-            one["url"],
+            Text(one["url"]),  # the client's words: no markup, no emoji
         )
     Console().print(table)
 

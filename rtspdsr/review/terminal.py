@@ -48,7 +48,7 @@ def _show_rich(report: Report, top: int, out: IO[str]) -> None:
     from rich.markup import escape
     from rich.table import Table as RichTable
 
-    console = Console(file=out)
+    console = Console(file=out, emoji=False)
     for number, line in enumerate(_head(report)):
         console.print(escape(line), style="bold red" if number and line else "", highlight=False)
     for table in _tables(report):

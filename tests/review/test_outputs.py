@@ -20,7 +20,7 @@ from rtspdsr.review.selection import Selection
 from rtspdsr.review.terminal import plain, show
 from tests.review.synthetic import World
 
-HOSTILE = "<script>alert(\"x\")</script>\x1b[2J=cmd|' /C calc'!A0"
+HOSTILE = "<script>alert(\"x\")</script>\x1b[2J=cmd|' /C calc'!A0:eye:"
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,11 @@ def test_plain_text_has_no_control_characters_and_aligned_columns(report: Report
     assert re.search(r"sessions", header).end() == re.search(r"  [\d,]+  ", first).end() - 2  # type: ignore[union-attr]
 
 
-def test_a_pipe_gets_plain_text_and_a_terminal_tables(report: Report) -> None:
+def test_a_pipe_gets_plain_text_and_a_terminal_tables(
+    report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
@@ -67,6 +71,7 @@ def test_a_pipe_gets_plain_text_and_a_terminal_tables(report: Report) -> None:
     assert pipe.getvalue().splitlines() == list(plain(report, 5))
     assert "━" in terminal.getvalue() or "─" in terminal.getvalue()
     assert "\x1b[2J" not in terminal.getvalue()
+    assert ":eye:" in terminal.getvalue()
 
 
 def test_json_has_every_table_and_numbers_as_numbers(report: Report) -> None:

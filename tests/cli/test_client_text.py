@@ -1,0 +1,113 @@
+"""What clients write, in the log and on a terminal: no escape sequence gets there, no markup is obeyed."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from rtspdsr.admin import Admin
+from rtspdsr.cli import app
+from rtspdsr.core.events import Effect
+from rtspdsr.sessionlog import Lines
+from tests.core.builders import Control, World, transport
+
+#: A title, a colour, a cleared screen, an overwritten line, C1 controls, text turned around, markup.
+HOSTILE = "\x1b]0;owned\x07\x1b[31m\x1b[2J\r\x00\x9b1m\u2028\u202e[red][/nothing][link=x]y\\"
+URLS = (f"rtsp://192.0.2.1/{HOSTILE}", "rtsp://[fd77::100]/clip", "rtsp://192.0.2.1/[/]\\[b]:camera:")
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    """One session for each URL; the client's name for itself is as hostile."""
+    world = World()
+    for number, url in enumerate(URLS):
+        control = Control(client=ip_address(f"198.51.100.{number}"))
+        world.feed(
+            control.ask("DESCRIBE", url, User_Agent=HOSTILE),
+            control.ask("SETUP", f"{url}/track1", Transport=transport(5000), User_Agent=HOSTILE),
+            control.ask("PLAY", url, Session=f"id{HOSTILE}", User_Agent=HOSTILE),
+            control.ask("TEARDOWN", url, Session=f"id{HOSTILE}"),
+            control.segment(f"{HOSTILE}\r\n\r\n".encode()),
+        )
+    return world
+
+
+class Desk:
+    """A daemon that only knows of sessions."""
+
+    def __init__(self, world: World) -> None:
+        self._sessions = world.tracker.sessions
+
+    def status(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    backends = place = status
+
+    def sessions(self) -> Iterator[dict[str, Any]]:
+        return (
+            {
+                "session": name,
+                "client": str(one.client),
+                "service": "cams",
+                "backend": "cam-a",
+                "url": one.url,
+                "state": one.state,
+                "transports": ["udp"],
+                "age_s": 1.0,
+            }
+            for name, one in self._sessions.items()
+        )
+
+
+@pytest.fixture
+def config(world: World, tmp_path: Path) -> Iterator[Path]:
+    """The configuration of a daemon that answers at its socket, in a thread."""
+    loop = asyncio.new_event_loop()
+    admin = Admin(Desk(world), tmp_path)  # type: ignore[arg-type]
+    loop.run_until_complete(admin.start())
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    file = tmp_path / "rtspdsr.toml"
+    file.write_text(
+        f'[daemon]\nrun_dir = "{tmp_path}"\n[dataplane]\ninterfaces = ["lo"]\n'
+        '[[service]]\nname = "cams"\nvips = ["192.0.2.10"]\n'
+        '[[service.backend]]\nname = "cam-a"\naddresses = ["192.0.2.21"]\n'
+    )
+    yield file
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.run_until_complete(admin.stop())
+    loop.close()
+
+
+def test_the_table_of_sessions_shows_what_was_asked_for_and_obeys_none_of_it(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    ran = CliRunner().invoke(app, ["sessions", "--config", str(config)], catch_exceptions=False)
+    assert ran.exit_code == 0
+    assert all(line.isprintable() for line in ran.stdout.splitlines())
+    for shown in ("\\x1b]0;owned\\x07\\x1b[31m", "[red][/nothing][link=x]y\\", *URLS[1:]):
+        assert shown in ran.stdout
+
+
+def test_every_event_is_one_line_of_json_without_a_control_character(world: World) -> None:
+    class Names:
+        def service(self, service_id: int) -> str:
+            return "cams"
+
+        def backend(self, backend_id: int) -> str:
+            return "cam-a"
+
+    lines = [Lines(Names()).line(event) for event in world.log if not isinstance(event, Effect)]
+    assert {json.loads(line)["event"] for line in lines} >= {"session_opened", "request_malformed"}
+    for line in lines:
+        assert line.isascii()
+        assert line.isprintable()
+        assert all(str(value).isprintable() for value in json.loads(line).values())
