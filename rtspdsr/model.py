@@ -68,13 +68,14 @@ class Pin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """A TCP segment of a client, handed over by XDP before its backend has seen it.
+    """A TCP segment of a client, handed over by XDP: before its backend has seen it, if the tracker is alive.
 
     backend_id:      the backend that XDP would send it to
     sequence:        sequence number of the first payload byte (of the SYN itself if SYN is set)
     acknowledgement: what the client has received of the server's stream
     initial:         the client's initial sequence number, from the SYN; None if the SYN was not seen
     opened_at:       when the SYN passed, seconds on the monotonic clock; None if it was not seen
+    passed_at:       when XDP sent it on by itself, as the tracker was not alive; None if it is to be sent on
     payload:         the bytes of RTSP in it; empty for a bare FIN or RST
     frame:           the whole Ethernet frame, to be sent on; empty for a notice (XDP sent it on itself)
     tcp_offset:      where the TCP header begins in the frame, octets
@@ -89,6 +90,7 @@ class Segment:
     payload: bytes
     initial: int | None = None
     opened_at: float | None = None
+    passed_at: float | None = None
     frame: bytes = b""
     tcp_offset: int = 0
     ifindex: int = 0

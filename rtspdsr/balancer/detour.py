@@ -2,7 +2,8 @@
 
 Rule 1 of the design in one place: what the tracker asks for is in force before the segment goes on, and
 the segment goes on whatever happens, also when reading it fails. Nothing is held back. The loop is given
-up after ``SLICE_S``, so that a flood of segments never keeps the heartbeat waiting.
+up after ``SLICE_S``, so that a flood of segments never keeps the heartbeat waiting. What XDP sent on by
+itself, while nobody renewed the deadline, is read late: a session that began then is known all the same.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from rtspdsr.model import Address, Segment
 SLICE_S = 0.010  # at a stretch; the tracker's deadline is 0.19 s
 SEGMENTS_MAX = 20_000  # taken from the ring and not read yet: 40 MiB of frames
 NOTICES_MAX = 20_000  # likewise, 2 MiB: a notice that is lost costs a session's end some seconds
+LATE_S = 60.0  # what went on longer ago is not read: its session may have ended unheard
 TAKEN_AT_ONCE = 1000  # records, some 5 ms
 
 Receive = Callable[[Segment], None]
@@ -98,10 +100,13 @@ class Detour:
     def _read_segment(self, record: bytes) -> None:
         segment = layout.unpack_segment(record)
         checksum = self._dataplane.checksum(segment)
+        passed_at = segment.passed_at
+        stale = passed_at is not None and passed_at < time.monotonic() - LATE_S
         try:
-            if checksum is not Checksum.WRONG:
+            if checksum is not Checksum.WRONG and not stale:
                 self._receive(segment)
         except Exception as error:  # noqa: BLE001 - never a dropped packet for a fault of the tracker
             self._failed(error)
         finally:
-            self._dataplane.forward(segment, checksum)
+            if passed_at is None:
+                self._dataplane.forward(segment, checksum)

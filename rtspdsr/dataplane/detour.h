@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What the tracker is told. A client's TCP payload is handed over with its whole frame and dropped here; the
- * tracker sends it on once its pins stand (design rule 1). If the tracker is not alive, or the ring is
- * full, the segment goes on at once. A FIN, RST or SYN on a pinned connection that goes on is told as a notice.
+ * tracker sends it on once its pins stand (design rule 1). If the tracker is not alive, the segment goes on at
+ * once and a copy waits in the ring: a tracker that was only late, or is started again, reads what it missed. If
+ * the ring is full, the segment goes on unread. A FIN, RST or SYN on a pinned connection that goes on is told as
+ * a notice.
  */
 #ifndef RTSPDSR_DETOUR_H
 #define RTSPDSR_DETOUR_H
@@ -116,7 +118,7 @@ static __noinline void describe(struct segment *segment, struct xdp_md *ctx, con
 
 /* A record with room for a frame of so many octets. The room is a constant for the verifier's sake. */
 static __always_inline bool hand_over(struct xdp_md *ctx, const struct packet *packet, const struct choice *choice,
-				      const __u32 room)
+				      __u64 passed_at, const __u32 room)
 {
 	struct segment *segment = bpf_ringbuf_reserve(&segments, sizeof(*segment) + room, 0);
 	__u32 length = packet->length;
@@ -124,6 +126,7 @@ static __always_inline bool hand_over(struct xdp_md *ctx, const struct packet *p
 	if (!segment)
 		return false;
 	describe(segment, ctx, packet, choice);
+	segment->passed_at = passed_at;
 	segment->frame_length = length;
 	barrier_var(length); /* or the compiler proves the check needless, and the verifier cannot */
 	if (!length || length > room || bpf_xdp_load_bytes(ctx, 0, segment + 1, length)) {
@@ -138,15 +141,16 @@ static __noinline enum verdict detour(struct xdp_md *ctx, struct packet *packet,
 {
 	__u32 key = 0;
 	struct control *page = bpf_map_lookup_elem(&control, &key);
-	bool taken;
+	__u64 now = bpf_ktime_get_coarse_ns();
+	bool alive = page && page->alive_until >= now, taken;
 
-	if (!page || page->alive_until < bpf_ktime_get_coarse_ns())
-		return VERDICT_TRACKER_DEAD;
 	if (packet->length <= FRAME_SMALL)
-		taken = hand_over(ctx, packet, choice, FRAME_SMALL);
+		taken = hand_over(ctx, packet, choice, alive ? 0 : now, FRAME_SMALL);
 	else
-		taken = hand_over(ctx, packet, choice, FRAME_MAX);
-	return taken ? VERDICT_DETOURED : VERDICT_RING_FULL;
+		taken = hand_over(ctx, packet, choice, alive ? 0 : now, FRAME_MAX);
+	if (!taken)
+		return VERDICT_RING_FULL;
+	return alive ? VERDICT_DETOURED : VERDICT_TRACKER_DEAD;
 }
 
 /* A notice that finds no room is lost: the pin then ends by its idle time. */

@@ -25,7 +25,7 @@ from rtspdsr.model import (
     Traffic,
 )
 
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 SERVICE_PORTS = 8
 SLOT_COUNT = 65537
 VIP_PLACES = 4096
@@ -76,7 +76,7 @@ MEANINGS: dict[Verdict, str] = {
     Verdict.BY_NEWCOMER: "forwarded: follows its client, placed a moment ago",
     Verdict.BY_SLOT: "forwarded: placed by the slot table",
     Verdict.ICMP_ERROR: "forwarded: ICMP error, to the backend of the tuple in it",
-    Verdict.TRACKER_DEAD: "forwarded unread: the tracker's deadline has passed",
+    Verdict.TRACKER_DEAD: "forwarded before it was read: the tracker's deadline has passed",
     Verdict.RING_FULL: "forwarded unread: no room to hand it to the tracker",
     Verdict.TRUNCATED: "dropped: to a VIP, a header is cut short",
     Verdict.NOT_SERVED: "dropped: to a VIP, but no service there; or an IPv4 address in IPv6",
@@ -173,6 +173,7 @@ SEGMENT = Layout(
     "segment",
     ("flow", "24s"),
     ("opened_at", "Q"),
+    ("passed_at", "Q"),
     ("initial", "I"),
     ("sequence", "I"),
     ("acknowledgement", "I"),
@@ -291,7 +292,7 @@ def unpack_statistics(values: bytes | mmap, offset: int, seconds: Callable[[int]
 
 def unpack_segment(record: bytes) -> Segment:
     """A segment, or a notice, from its ring record: the struct, then the frame."""
-    (key, opened, initial, sequence, ack, ifindex, length, offset, size, backend, tcp, flags) = (
+    (key, opened, passed, initial, sequence, ack, ifindex, length, offset, size, backend, tcp, flags) = (
         SEGMENT.unpack_from(record)
     )
     frame = record[SEGMENT.size : SEGMENT.size + length]
@@ -304,6 +305,7 @@ def unpack_segment(record: bytes) -> Segment:
         payload=frame[offset : offset + size],
         initial=initial if opened else None,
         opened_at=opened * _NANO if opened else None,
+        passed_at=passed * _NANO if passed else None,
         frame=frame,
         tcp_offset=tcp,
         ifindex=ifindex,

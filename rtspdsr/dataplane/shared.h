@@ -17,7 +17,7 @@
  * Raise it with every change to this file or to maps.h: it names the directory of the pins. Another version's
  * maps are read by the names of members, so a member whose unit changes gets another name.
  */
-#define LAYOUT_VERSION 2
+#define LAYOUT_VERSION 3
 
 #define SERVICE_PORTS 8	   /* RTSP ports of one service */
 #define SLOT_COUNT 65537   /* slots of one service */
@@ -151,6 +151,7 @@ struct control {
 struct segment {
 	struct flow_key flow;
 	__u64 opened_at; /* from the flow, 0 if the SYN was not seen */
+	__u64 passed_at; /* 0 if it waits to be sent on; else when it went on, for the tracker was not alive */
 	__u32 initial;
 	__u32 sequence;
 	__u32 acknowledgement;

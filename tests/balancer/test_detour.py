@@ -118,6 +118,30 @@ async def test_a_segment_with_a_wrong_checksum_is_sent_on_unread(wire: Wire) -> 
         assert stand.segments == []
 
 
+async def test_what_went_on_while_the_deadline_had_passed_is_read_late_and_sent_on_once(wire: Wire) -> None:
+    async with standing(wire) as stand:
+        stand.dataplane.renew(0)
+        stand.far.send(frame())
+        assert (await stand.sent_on())[12:] == frame()[12:]
+        await until(lambda: stand.segments)
+        stand.dataplane.renew(time.monotonic() + 60)
+        stand.far.send(frame(b"next"))
+        assert (await stand.sent_on()).endswith(b"next")  # and not the first one again
+        assert [one.payload for one in stand.segments] == [REQUEST, b"next"]
+
+
+async def test_what_went_on_long_ago_is_not_read(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LATE_S", 0.0)
+    async with standing(wire) as stand:
+        stand.dataplane.renew(0)
+        stand.far.send(frame())
+        await stand.sent_on()
+        stand.dataplane.renew(time.monotonic() + 60)
+        stand.far.send(frame(b"next"))
+        await until(lambda: stand.segments)
+        assert [one.payload for one in stand.segments] == [b"next"]
+
+
 async def test_a_bare_fin_goes_on_at_once_and_is_noticed(wire: Wire) -> None:
     async with standing(wire) as stand:
         stand.far.send(frame(b"", "FA"))

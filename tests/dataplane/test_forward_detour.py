@@ -1,5 +1,8 @@
 """What the tracker is told: detoured segments with their frames, and notices about those that went on."""
 
+import time
+from dataclasses import replace
+
 import pytest
 from scapy.layers.inet import TCP
 
@@ -137,9 +140,27 @@ def test_of_an_unpinned_connection_nothing_bare_is_told(xdp: XdpRunner, flags: s
 def test_the_tracker_is_alive_up_to_its_deadline(xdp: XdpRunner) -> None:
     xdp.deadline(1)
     ran = xdp.run(bytes(rtsp(flags="FA", payload=REQUEST)))
-    assert (ran.action, ran.verdict, ran.segments) == (TX, Verdict.TRACKER_DEAD, ())
+    assert (ran.action, ran.verdict) == (TX, Verdict.TRACKER_DEAD)
     xdp.deadline(1 << 62)
     assert xdp.run(bytes(rtsp(payload=REQUEST))).action == DROP
+
+
+def test_what_went_on_without_the_tracker_is_kept_for_it(xdp: XdpRunner) -> None:
+    frame = bytes(rtsp(payload=REQUEST))
+    (waiting,) = xdp.run(frame).segments
+    xdp.deadline(1)
+    ran = xdp.run(frame)
+    (passed,) = ran.segments
+    assert ran.action == TX
+    assert passed.passed_at == pytest.approx(time.monotonic(), abs=60)
+    assert replace(passed, passed_at=None) == waiting
+
+
+def test_without_the_tracker_and_without_room_it_goes_on_unread(xdp: XdpRunner) -> None:
+    xdp.fill_segments()
+    xdp.deadline(1)
+    ran = xdp.run(bytes(rtsp(payload=REQUEST)))
+    assert (ran.action, ran.verdict) == (TX, Verdict.RING_FULL)
 
 
 def upstream(xdp: XdpRunner, payload: bytes, flags: str = "PA") -> Verdict:

@@ -23,6 +23,8 @@ from rtspdsr.lab.network import NETNS, inside
 from rtspdsr.lab.topology import UPLINK, VIP4, VIP6
 from rtspdsr.model import Address, Pin
 
+LINES_SHOWN = 50  # of the log, when the one that is waited for does not come
+
 Line = dict[str, Any]
 Flow = tuple[Address, int, int | None]  #: client, IP protocol, client port
 
@@ -52,7 +54,13 @@ def log_lines(lab: Lab, event: str | None = None, **keys: Any) -> list[Line]:
 
 def wait_for_line(lab: Lab, event: str, *, patience_s: float = 15.0, **keys: Any) -> Line:
     """The first line of the session log with that event and those values, once it is there."""
-    wait_for(lambda: bool(log_lines(lab, event, **keys)), f"a line {event} with {keys}", patience_s)
+    try:
+        wait_for(lambda: bool(log_lines(lab, event, **keys)), f"a line {event} with {keys}", patience_s)
+    except AssertionError:
+        for line in log_lines(lab, **keys)[-LINES_SHOWN:]:
+            print(line)
+        print({verdict.name: count for verdict, count in verdicts(lab).items() if count})
+        raise
     return log_lines(lab, event, **keys)[0]
 
 

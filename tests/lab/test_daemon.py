@@ -290,6 +290,8 @@ def test_summaries_come_after_the_daemon_was_killed(lab: Lab, killed: Killed) ->
     for node in ("player4", "player5"):
         (unheard,) = [one for one in summaries.values() if one["client"] == str(lab.client(node, 4))]
         assert (unheard["reason"], unheard["backend"]) == ("teardown", "gst-a")
+        assert unheard["opened_at"] <= unheard["played_at"]
+        assert unheard["client_ports"] == list(PORTS[0])
 
 
 @pytest.mark.parametrize("when", ["early", "late"])
