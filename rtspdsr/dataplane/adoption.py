@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rtspdsr.dataplane.bpffs import chunk_pin
 from rtspdsr.dataplane.layout import (
     LAYOUTS,
     PIN_STATISTICS,
@@ -157,13 +158,12 @@ def _statistics(directory: Path, layout: Layout) -> bytes:
     found = []
     with Map.from_pin(directory / "statistics") as chunks:
         for number in range(chunks.max_entries):
-            inner = chunks.lookup(index(number))
-            if inner is None:
+            if chunks.lookup(index(number)) is None:
                 break
-            with Map.from_id(int.from_bytes(inner, "little")) as chunk:
-                if chunk.value_size != layout.size:
+            with Map.from_pin(chunk_pin(directory, number)) as standing:
+                if standing.value_size != layout.size:
                     raise ValueError("chunks hold another struct than is described")
-                memory = chunk.memory()
-                found.append(memory[: layout.size * chunk.max_entries])
+                memory = standing.memory()
+                found.append(memory[: layout.size * standing.max_entries])
                 memory.close()
     return b"".join(found)

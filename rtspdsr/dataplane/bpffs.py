@@ -45,6 +45,11 @@ class Home:
         return self.path / f"v{LAYOUT_VERSION}-next"
 
     @property
+    def in_force(self) -> Path:
+        """Where the maps of a daemon that has loaded are: still beside others, or in their place."""
+        return self.next_pins if self.next_pins.exists() else self.pins
+
+    @property
     def links(self) -> Path:
         """The directory of attachments, which no layout changes."""
         return self.path / "links"
@@ -103,6 +108,11 @@ def mount(path: Path) -> None:
         raise DataplaneError(f"cannot mount bpffs at {path}: {error.stderr.strip()}; run as root") from error
     except OSError as error:
         raise DataplaneError(f"cannot mount bpffs at {path}: {error.strerror}; run as root") from error
+
+
+def chunk_pin(directory: Path, number: int) -> Path:
+    """Where a chunk of statistics is pinned; to open it by its id would take CAP_SYS_ADMIN."""
+    return directory / f"chunk-{number}"
 
 
 def remove_pins(directory: Path, names: Sequence[str] = ()) -> None:

@@ -78,7 +78,7 @@ class Dataplane:
     def __init__(self, loaded: loader.Loaded) -> None:
         self._loaded = loaded
         self._maps = loaded.maps
-        self._statistics = Statistics(self._maps["statistics"], loaded.ticks)
+        self._statistics = Statistics(loaded.home, self._maps["statistics"], loaded.ticks)
         self._vips = Vips(self._maps["vips"])
         self._slots = self._maps["slots"].memory()
         self._control = self._maps["control"].memory()

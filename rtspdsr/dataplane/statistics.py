@@ -11,6 +11,7 @@ may still count there, and after so many other pins it does so no more.
 import mmap
 from collections import deque
 
+from rtspdsr.dataplane.bpffs import Home, chunk_pin
 from rtspdsr.dataplane.layout import CHUNK_PINS, PIN_STATISTICS, index, unpack_statistics
 from rtspdsr.dataplane.libbpf.maps import Map
 from rtspdsr.dataplane.ticks import Ticks
@@ -25,17 +26,18 @@ UNCOUNTED = PinReading(packets=0, bytes=0, heard_at=0.0, counted=False)
 class Statistics:
     """Places of the outer map ``chunks``; adopts the chunks that are there."""
 
-    def __init__(self, chunks: Map, ticks: Ticks) -> None:
+    def __init__(self, home: Home, chunks: Map, ticks: Ticks) -> None:
+        self._home = home
         self._chunks = chunks
         self._ticks = ticks
         self._memory: list[mmap.mmap] = []
         self._free: deque[int] = deque()
         while len(self._memory) < chunks.max_entries:
-            found = chunks.lookup(index(len(self._memory)))
-            if found is None:
+            number = len(self._memory)
+            if chunks.lookup(index(number)) is None:
                 break
-            with Map.from_id(int.from_bytes(found, "little")) as chunk:
-                self._memory.append(chunk.memory())
+            with Map.from_pin(chunk_pin(home.in_force, number)) as standing:
+                self._memory.append(standing.memory())
         if not self._memory:
             self.grow()
         self._free = deque(range(1, len(self._memory) * CHUNK_PINS))
@@ -52,9 +54,12 @@ class Statistics:
     def grow(self) -> None:
         """Make one more chunk. Waits for the kernel some milliseconds: not for the event loop."""
         number = len(self._memory)
-        with Map.create_array("chunk", PIN_STATISTICS.size, CHUNK_PINS) as chunk:
-            memory = chunk.memory()
-            self._chunks.update(index(number), chunk.fd.to_bytes(4, "little"))
+        path = chunk_pin(self._home.in_force, number)
+        with Map.create_array("chunk", PIN_STATISTICS.size, CHUNK_PINS) as made:
+            memory = made.memory()
+            path.unlink(missing_ok=True)  # of a daemon that was killed just here
+            made.pin(path)
+            self._chunks.update(index(number), made.fd.to_bytes(4, "little"))
         self._memory.append(memory)
         first = number * CHUNK_PINS
         self._free.extend(range(max(first, 1), first + CHUNK_PINS))

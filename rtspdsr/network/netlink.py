@@ -282,7 +282,10 @@ def refused(what: str, error: Exception) -> DataplaneError:
     """Say what the kernel refused, and what to do about it."""
     advice = "look at the kernel log (dmesg)"
     if _code(error) in (errno.EPERM, errno.EACCES):
-        advice = "run as root (CAP_NET_ADMIN); for IPv6, look at the sysctl net.ipv6.conf.*.disable_ipv6"
+        advice = (
+            "run as root, or with CAP_NET_ADMIN and CAP_NET_RAW; "
+            "for IPv6, look at the sysctl net.ipv6.conf.*.disable_ipv6"
+        )
     return DataplaneError(f"the kernel refused to {what}: {error}; {advice}")
 
 

@@ -30,7 +30,6 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_map__set_max_entries": (c_int, [c_void_p, c_uint32]),
     "bpf_map__set_pin_path": (c_int, [c_void_p, c_char_p]),
     "bpf_map_create": (c_int, [c_int, c_char_p, c_uint32, c_uint32, c_uint32, c_void_p]),
-    "bpf_map_get_fd_by_id": (c_int, [c_uint32]),
     "bpf_map_lookup_elem": (c_int, [c_int, c_void_p, c_void_p]),
     "bpf_map_update_elem": (c_int, [c_int, c_void_p, c_void_p, c_uint64]),
     "bpf_map_delete_elem": (c_int, [c_int, c_void_p]),
@@ -88,8 +87,8 @@ class _Library:
     def refusal(self, code: int, doing: str) -> DataplaneError:
         """The error for a refused call, with an ``OSError`` as its cause for callers that look at errno."""
         why = os.strerror(code)
-        if code == errno.EPERM:
-            why += "; run as root, or with CAP_BPF and CAP_NET_ADMIN"
+        if code in (errno.EPERM, errno.EACCES):
+            why += "; run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
         detail = "".join(f"\n  {line}" for line in self.messages)
         self.messages = []
         error = DataplaneError(f"cannot {doing}: {why}{detail}")

@@ -68,11 +68,6 @@ class Map(Descriptor):
         )
         return cls(library().check(fd, f"create map {name!r} with {max_entries} entries"))
 
-    @classmethod
-    def from_id(cls, map_id: int) -> "Map":
-        """The map with this id, as an entry of a map of maps names it."""
-        return cls(library().check(library().bpf_map_get_fd_by_id(map_id), f"open map {map_id}"))
-
     def lookup(self, key: bytes) -> bytes | None:
         """The value of ``key``, None if there is none."""
         return self._lookup(key, self.value_size)
