@@ -65,6 +65,31 @@ def _log_file(file: str) -> str:
     return file
 
 
+def _token_file(file: str) -> str:
+    if file:
+        _absolute(Path(file))
+    return file
+
+
+def _listen(where: str) -> str:
+    if where:
+        listen_address(where)
+    return where
+
+
+def listen_address(where: str) -> tuple[str, int]:
+    """``192.0.2.1:8554`` or ``[2001:db8::1]:8554`` as address and port. Raises ValueError."""
+    address, _, port = where.rpartition(":")
+    if not port.isascii() or not port.isdigit() or not 0 < int(port) < 1 << 16:
+        raise ValueError("should be ADDRESS:PORT")
+    try:
+        if address.startswith("["):
+            return str(IPv6Address(address.removeprefix("[").removesuffix("]"))), int(port)
+        return str(IPv4Address(address)), int(port)
+    except ValueError:
+        raise ValueError("should be ADDRESS:PORT, with an IPv6 address in brackets") from None
+
+
 def _address(value: object) -> Address:
     if not isinstance(value, str):
         raise ValueError("should be an address in quotes")
@@ -102,6 +127,7 @@ Mib = Annotated[int, Field(strict=True, ge=1, le=65_536)]
 Seconds = Annotated[float, Field(strict=True, gt=0, le=86_400, allow_inf_nan=False)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65_535)]
 Name = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+HostName = Annotated[str, Field(max_length=253, pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")]
 Interface = Annotated[str, Field(max_length=15, pattern=r"^[^\s/:.][^\s/:]*$")]
 
 
@@ -156,6 +182,14 @@ class LogSection(Section):
     client_addresses: ClientAddresses = ClientAddresses.FULL
 
 
+class AdminSection(Section):
+    """``[admin]``: how operators reach the API beside its Unix socket."""
+
+    listen: Annotated[str, AfterValidator(_listen)] = ""
+    token_file: Annotated[str, AfterValidator(_token_file)] = ""
+    hosts: tuple[HostName, ...] = ()
+
+
 class ProbeSection(Section):
     """``[probe]``: the packet marks and routing tables by which checks reach a backend through the VIP."""
 
@@ -207,6 +241,7 @@ class Config(Section):
     dataplane: DataplaneSection
     tracker: TrackerSection = TrackerSection()
     log: LogSection = LogSection()
+    admin: AdminSection = AdminSection()
     probe: ProbeSection = ProbeSection()
     services: Annotated[tuple[ServiceSection, ...], Field(min_length=1, alias="service")]
 
@@ -216,6 +251,7 @@ class Config(Section):
             update={
                 "daemon": self.daemon,
                 "dataplane": self.dataplane,
+                "admin": self.admin,
                 "probe": self.probe,
                 "log": new.log.model_copy(
                     update={
@@ -229,7 +265,7 @@ class Config(Section):
 
 
 #: Sections and keys that a running daemon cannot change.
-NEEDS_RESTART = ("daemon", "dataplane", "probe", "log.file", "log.queue_max", "log.client_addresses")
+NEEDS_RESTART = ("daemon", "dataplane", "admin", "probe", "log.file", "log.queue_max", "log.client_addresses")
 
 #: The model of each table, by its place in the file.
 TABLES: Mapping[tuple[str, ...], type[Section]] = {
@@ -238,6 +274,7 @@ TABLES: Mapping[tuple[str, ...], type[Section]] = {
     ("dataplane",): DataplaneSection,
     ("tracker",): TrackerSection,
     ("log",): LogSection,
+    ("admin",): AdminSection,
     ("probe",): ProbeSection,
     ("service",): ServiceSection,
     ("service", "health"): HealthSection,
@@ -341,7 +378,7 @@ def dotted(place: Iterable[str | int]) -> str:
 def diff(old: Config, new: Config) -> list[str]:
     """What changes from one to the other, in words, one a difference; says what waits for a restart."""
     changes: list[str] = []
-    for section in ("daemon", "dataplane", "tracker", "log", "probe"):
+    for section in ("daemon", "dataplane", "tracker", "log", "admin", "probe"):
         was, now = getattr(old, section), getattr(new, section)
         for key in type(was).model_fields:
             changes += _changed(f"{section}.{key}", getattr(was, key), getattr(now, key))

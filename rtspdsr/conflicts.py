@@ -47,7 +47,7 @@ class Seen:
 
 def conflicts(raw: object) -> list[str]:
     """Every conflict as ``key: what is wrong``, in the order of the file."""
-    return [*_of_dataplane(raw), *_of_services(raw), *_of_capacity(raw)]
+    return [*_of_dataplane(raw), *_of_admin(raw), *_of_services(raw), *_of_capacity(raw)]
 
 
 def _of_dataplane(raw: object) -> Iterator[str]:
@@ -55,6 +55,15 @@ def _of_dataplane(raw: object) -> Iterator[str]:
     for key, interface in _texts(_get(_get(raw, "dataplane"), "interfaces"), "dataplane.interfaces"):
         if first := interfaces.again(interface, key):
             yield f"{key}: {interface!r} is already {first}"
+
+
+def _of_admin(raw: object) -> Iterator[str]:
+    admin = _get(raw, "admin")
+    if _get(admin, "listen") and not _get(admin, "token_file"):
+        yield (
+            "admin.token_file: is required with admin.listen, or anybody could change things; "
+            "make one: openssl rand -hex 32"
+        )
 
 
 def _of_services(raw: object) -> Iterator[str]:

@@ -95,6 +95,16 @@ CASES = [
          ["daemon.run_dir: 'run' should be an absolute path"]),
     Case("a relative log file", "[dataplane]", "[log]\nfile = 'sessions.log'\n[dataplane]",
          ["log.file: 'sessions.log' should be an absolute path"]),
+    Case("an admin address without a port", "[dataplane]",
+         "[admin]\nlisten = '127.0.0.1'\ntoken_file = '/etc/token'\n[dataplane]",
+         ["admin.listen: '127.0.0.1' should be ADDRESS:PORT"]),
+    Case("an admin address of IPv6 without brackets", "[dataplane]",
+         "[admin]\nlisten = '::1:8554'\ntoken_file = '/etc/token'\n[dataplane]",
+         ["admin.listen: '::1:8554' should be ADDRESS:PORT, with an IPv6 address in brackets"]),
+    Case("an admin address that anybody could ask", "[dataplane]",
+         "[admin]\nlisten = '127.0.0.1:8554'\n[dataplane]",
+         ["admin.token_file: is required with admin.listen, or anybody could change things; "
+          "make one: openssl rand -hex 32"]),
     Case("no interface", '"eth0"', "", ["dataplane.interfaces: should not be empty"]),
     Case("the interfaces left out", 'interfaces = ["eth0"]', "", ["dataplane.interfaces: is required"]),
     Case("an interface twice", '"eth0"', '"eth0", "eth0"',
@@ -330,7 +340,7 @@ def shipped_tables() -> dict[tuple[str, ...], dict[str, Any]]:
     raw = tomllib.loads(SHIPPED.read_text(encoding="utf-8"))
     service = raw["service"][0]
     return {
-        **{(name,): raw[name] for name in ("daemon", "dataplane", "tracker", "log", "probe")},
+        **{(name,): raw[name] for name in ("daemon", "dataplane", "tracker", "log", "admin", "probe")},
         ("service",): service,
         ("service", "health"): service["health"],
         ("service", "backend"): service["backend"][0],

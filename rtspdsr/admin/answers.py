@@ -148,3 +148,11 @@ class ErrorAnswer(TypedDict):
 
     error: str
     """what failed, the value at fault, what to do next"""
+
+
+@answer
+class LoggedIn(TypedDict):
+    """A login."""
+
+    expires_s: int | None
+    """how long it lasts from now on; null where no token is needed"""

@@ -2,6 +2,8 @@
 
 from ipaddress import IPv4Address, IPv6Address
 
+from pydantic import Field
+
 from rtspdsr.admin.route import Asked
 
 
@@ -14,3 +16,10 @@ class Placement(Asked):
     """the client's address"""
     backend: str
     """name of a backend of the service"""
+
+
+class Login(Asked):
+    """A browser's login."""
+
+    token: str = Field(max_length=1024)
+    """what ``admin.token_file`` holds"""

@@ -9,10 +9,20 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from rtspdsr.admin.answers import ErrorAnswer
+from rtspdsr.admin.guard import COOKIE
 from rtspdsr.admin.route import Route
 
 REFERENCE = "#/components/schemas/{model}"
-REFUSALS = {400: "what is asked is wrong, or is refused", 404: "there is nothing of that name"}
+REFUSALS = {
+    400: "what is asked is wrong, or is refused",
+    401: "over TCP, without the token",
+    403: "asked by a page of another site, or under a name that is not ours",
+    404: "there is nothing of that name",
+}
+SECURITY = {
+    "token": {"type": "http", "scheme": "bearer"},
+    "login": {"type": "apiKey", "in": "cookie", "name": COOKIE},
+}
 
 
 def document(routes: Iterable[Route]) -> dict[str, object]:
@@ -30,7 +40,8 @@ def document(routes: Iterable[Route]) -> dict[str, object]:
             "description": "What an operator asks the daemon. Units are in the names: seconds, bytes.",
         },
         "paths": paths,
-        "components": {"schemas": writer.schemas},
+        "components": {"schemas": writer.schemas, "securitySchemes": SECURITY},
+        "security": [{name: []} for name in SECURITY],
     }
 
 
@@ -43,7 +54,7 @@ class _Writer:
     def operation(self, route: Route) -> dict[str, Any]:
         """One method of a path."""
         asked = self._schema(route.asked, inline=True)
-        told: dict[str, Any] = {"summary": route.summary}
+        told: dict[str, Any] = {"summary": route.summary, **({"security": []} if route.public else {})}
         if text := inspect.getdoc(route.handler):
             told["description"] = text
         required = asked.get("required", ())

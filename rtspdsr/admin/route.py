@@ -54,6 +54,7 @@ class Route:
     answer:   type of the JSON answer; None if it answers something else than JSON
     media:    content type of the answer
     statuses: answers beside 200 and those of every route, with their meaning
+    public:   answered over TCP without the token
     """
 
     method: str
@@ -64,6 +65,7 @@ class Route:
     answer: Any = None
     media: str = "application/json"
     statuses: Mapping[int, str] = field(default_factory=dict)
+    public: bool = False
 
     @property
     def changes(self) -> bool:

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Iterator
 
-from rtspdsr.admin.answers import BackendAnswer, Placed, SessionAnswer, StatusAnswer
-from rtspdsr.admin.asked import Placement
+from rtspdsr.admin.answers import BackendAnswer, LoggedIn, Placed, SessionAnswer, StatusAnswer
+from rtspdsr.admin.asked import Login, Placement
+from rtspdsr.admin.login import log_in, log_out
 from rtspdsr.admin.openapi import document
 from rtspdsr.admin.route import Asked, Call, Route
 
@@ -44,5 +45,15 @@ ROUTES = (
         asked=Placement,
         answer=Placed,
     ),
+    Route(
+        "POST",
+        "/v1/login",
+        log_in,
+        "Log a browser in: the token for a cookie",
+        asked=Login,
+        answer=LoggedIn,
+        public=True,
+    ),
+    Route("DELETE", "/v1/login", log_out, "Log a browser out", answer=LoggedIn),
     Route("GET", "/v1/openapi.json", _openapi, "This document", answer=dict[str, object]),
 )

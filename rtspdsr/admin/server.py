@@ -6,7 +6,7 @@ told to the daemon, and answered with 500.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import ValidationError
 
+from rtspdsr.admin.guard import GUARD, Guard, Listen
 from rtspdsr.admin.operator import Operator
 from rtspdsr.admin.route import Asked, Call, Reply, Route
 from rtspdsr.admin.routes import ROUTES
@@ -24,43 +25,89 @@ MODE = 0o660
 REQUEST_MAX = 64 << 10  # octets
 TOLD_AT_ONCE = 50  # sessions, some 4 ms
 
+STOP_S = 2.0  # how long requests under way may take once the daemon ends
+PROTECTION = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Admin:
     """The server side, from ``start`` to ``stop``."""
 
-    def __init__(self, operator: Operator, directory: Path) -> None:
-        self._path = directory / SOCKET
-        self._runner = web.AppRunner(application(operator), access_log=None)
+    def __init__(self, operator: Operator, directory: Path, listen: Listen | None = None) -> None:
+        self._path, self._listen = directory / SOCKET, listen
+        self._local = _runner(operator, Guard(None, listen.hosts if listen else ()))
+        self._remote = _runner(operator, Guard(listen.token, listen.hosts)) if listen else None
 
     async def start(self) -> None:
         """Listen. A socket that an earlier daemon left is replaced; the forwarding core's lock is ours.
 
-        Raises AdminError if the directory cannot be written.
+        Raises AdminError if the directory cannot be written, or the address cannot be had.
         """
-        await self._runner.setup()
+        await self._local.setup()
         try:
             self._path.unlink(missing_ok=True)
-            await web.UnixSite(self._runner, str(self._path)).start()
+            await web.UnixSite(self._local, str(self._path)).start()
             self._path.chmod(MODE)
         except OSError as error:
             raise AdminError(
                 f"cannot listen at {self._path}: {error.strerror}; mend it, or set daemon.run_dir"
             ) from error
+        if self._remote and self._listen:
+            await self._remote.setup()
+            where = self._listen
+            try:
+                await web.TCPSite(self._remote, where.address, where.port).start()
+            except OSError as error:
+                raise AdminError(
+                    f"cannot listen at {where.address} port {where.port}: {error.strerror}; "
+                    "name another address in admin.listen"
+                ) from error
 
     async def stop(self) -> None:
         """Listen no more."""
-        await self._runner.cleanup()
+        await self._local.cleanup()
+        if self._remote:
+            await self._remote.cleanup()
         self._path.unlink(missing_ok=True)
 
 
-def application(operator: Operator) -> web.Application:
+def _runner(operator: Operator, guard: Guard) -> web.AppRunner:
+    return web.AppRunner(application(operator, guard), access_log=None, shutdown_timeout=STOP_S)
+
+
+def application(operator: Operator, guard: Guard) -> web.Application:
     """All routes, and what stands around them."""
-    made = web.Application(middlewares=[_errors(operator)], client_max_size=REQUEST_MAX)
-    for route in ROUTES:
-        made.router.add_route(route.method, route.path, _handler(route, operator))
+    handlers = [(route, _handler(route, operator)) for route in ROUTES]
+    public = frozenset(handler for route, handler in handlers if route.public)
+    made = web.Application(
+        middlewares=[_errors(operator), _guarded(guard, public)], client_max_size=REQUEST_MAX
+    )
+    made[GUARD] = guard
+    made.on_response_prepare.append(_protect)
+    for route, handler in handlers:
+        made.router.add_route(route.method, route.path, handler)
     return made
+
+
+def _guarded(guard: Guard, public: Collection[Handler]) -> Any:
+    @web.middleware
+    async def checked(request: web.Request, handler: Handler) -> web.StreamResponse:
+        guard.check(request, public=request.match_info.handler in public)
+        return await handler(request)
+
+    return checked
+
+
+async def _protect(_request: web.Request, response: web.StreamResponse) -> None:
+    """Say what a browser may do with an answer, unless the answer says so itself."""
+    for name, value in PROTECTION.items():
+        response.headers.setdefault(name, value)
 
 
 def _handler(route: Route, operator: Operator) -> Handler:
@@ -133,4 +180,5 @@ def _errors(operator: Operator) -> Any:
 
 
 def _refusal(status: int, problem: str) -> web.Response:
-    return web.json_response({"error": problem}, status=status)
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    return web.json_response({"error": problem}, status=status, headers=headers)

@@ -67,6 +67,7 @@ class Balancer:
 
     def __init__(self, config: Config, path: Path, dataplane: Dataplane, journal: Journal) -> None:
         self._config, self._path = config, path
+        self._listen = settings.listen(config)
         self._dataplane, self._journal = dataplane, journal
         registry = Registry(
             config.dataplane.services_max,
@@ -137,7 +138,7 @@ class Balancer:
         gc.freeze()  # a full collection of what stands from here on would hold the loop for 10 ms and more
         detour = Detour(self._dataplane, self._receive, self._claimed, self._applier.failed)
         upkeep = Upkeep(self._dataplane, self.tracker, self._journal, self._applier)
-        admin = Admin(self, self._config.daemon.run_dir)
+        admin = Admin(self, self._config.daemon.run_dir, self._listen)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._follow_network())]
             await self._take_over()

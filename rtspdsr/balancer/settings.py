@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from rtspdsr.config import Config
+from rtspdsr.admin.guard import Listen, read_token
+from rtspdsr.config import Config, listen_address
 from rtspdsr.core.limits import TrackerLimits
 from rtspdsr.dataplane.dataplane import Sizes
 from rtspdsr.errors import RtspDsrError
@@ -45,6 +46,16 @@ def numbers(config: Config) -> Numbers:
     """Marks, tables and rules by which checks reach backends."""
     section = config.probe
     return Numbers(mark_base=section.mark_base, table_base=section.table_base, priority=section.rule_priority)
+
+
+def listen(config: Config) -> Listen | None:
+    """Where the API listens over TCP; None if it does not. Raises ConfigError if there is no token."""
+    section = config.admin
+    if not section.listen:
+        return None
+    address, port = listen_address(section.listen)
+    token = read_token(Path(section.token_file))
+    return Listen(address=address, port=port, token=token, hosts=section.hosts)
 
 
 def journal_directory(config: Config) -> Path:

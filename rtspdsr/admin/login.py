@@ -1,0 +1,34 @@
+"""Login and logout of a browser: the token once, then a cookie."""
+
+import time
+
+from aiohttp import web
+
+from rtspdsr.admin.answers import LoggedIn
+from rtspdsr.admin.asked import Login
+from rtspdsr.admin.guard import COOKIE, GUARD, LOGIN_S
+from rtspdsr.admin.route import Asked, Call
+
+
+async def log_in(call: Call[Login]) -> web.Response:
+    """The cookie is HttpOnly and SameSite=Strict, and Secure if a proxy says that it was reached by TLS.
+
+    On the Unix socket, where no token is needed, there is none.
+    """
+    cookie = call.request.app[GUARD].log_in(call.asked.token, time.time())
+    answer: LoggedIn = {"expires_s": None if cookie is None else LOGIN_S}
+    response = web.json_response(answer)
+    if cookie is not None:
+        secure = call.request.headers.get("X-Forwarded-Proto") == "https"
+        response.set_cookie(
+            COOKIE, cookie, max_age=LOGIN_S, httponly=True, samesite="Strict", secure=secure, path="/"
+        )
+    return response
+
+
+async def log_out(_call: Call[Asked]) -> web.Response:
+    """The browser forgets its cookie. To end every login, change the token and restart the daemon."""
+    answer: LoggedIn = {"expires_s": 0}
+    response = web.json_response(answer)
+    response.del_cookie(COOKIE, path="/")
+    return response
