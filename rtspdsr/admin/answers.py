@@ -33,6 +33,15 @@ class ServiceBackend(TypedDict):
     """packets from clients that were sent to it"""
     client_bytes: int
     """bytes of those packets, whole frames"""
+    delivered_bytes: int
+    """sent to clients, past the balancer, since the daemon started: over TCP what they acknowledged,
+    over UDP an estimate from the packets that they report"""
+    delivered_packets: int
+    """RTP packets over UDP since the daemon started, by clients' receiver reports, lost ones too"""
+    lost_packets: int
+    """of those"""
+    jitter: int | None
+    """mean of what clients reported lately, RTP timestamp units; null without a report"""
 
 
 @answer

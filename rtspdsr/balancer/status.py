@@ -18,11 +18,16 @@ from rtspdsr.model import Backend, Service
 def services(dataplane: Dataplane, fleet: Fleet, health: Health, tracker: Tracker) -> list[ServiceAnswer]:
     """Every service with its backends, their states, sessions, and traffic from clients."""
     sessions = Counter(one.backend_id for one in tracker.sessions.values())
-    return [_service(one, dataplane, fleet, health, sessions) for one in fleet.services]
+    return [_service(one, dataplane, fleet, health, tracker, sessions) for one in fleet.services]
 
 
 def _service(
-    service: Service, dataplane: Dataplane, fleet: Fleet, health: Health, sessions: Counter[int]
+    service: Service,
+    dataplane: Dataplane,
+    fleet: Fleet,
+    health: Health,
+    tracker: Tracker,
+    sessions: Counter[int],
 ) -> ServiceAnswer:
     carried = dataplane.service_traffic(service.service_id)
     return {
@@ -41,6 +46,10 @@ def _service(
                 "sessions": sessions[one.backend_id],
                 "client_packets": (to_it := dataplane.backend_traffic(one.backend_id)).packets,
                 "client_bytes": to_it.bytes,
+                "delivered_bytes": (by_it := tracker.deliveries.of(one.backend_id)).bytes,
+                "delivered_packets": by_it.packets,
+                "lost_packets": by_it.lost_packets,
+                "jitter": None if by_it.jitter is None else round(by_it.jitter),
             }
             for one in service.backends
         ],

@@ -12,6 +12,7 @@ from typing import Any
 from rtspdsr.core import record
 from rtspdsr.core.connection import Connection
 from rtspdsr.core.connections import Connections
+from rtspdsr.core.delivery import Deliveries, reported
 from rtspdsr.core.dialog import Dialog
 from rtspdsr.core.events import CloseReason, Event
 from rtspdsr.core.heard import Heard, LonePin
@@ -40,6 +41,7 @@ class Tracker:
 
     names:    yields names of sessions, each once
     sessions: those alive, by name
+    deliveries: what each backend has delivered
     """
 
     def __init__(self, limits: TrackerLimits, names: Iterator[str]) -> None:
@@ -47,6 +49,7 @@ class Tracker:
         self._sessions = Sessions(self._books, names)
         self._dialog = Dialog(self._books, self._sessions)
         self._connections = Connections(self._books, self._sessions)
+        self.deliveries = Deliveries()
         self._asked: list[Heard] = []
         self._released: deque[tuple[Iterator[Heard], int, CloseReason]] = deque()
 
@@ -237,9 +240,11 @@ class Tracker:
         if connection is not None:
             self._read(connection, readings, now, said)
             session.hear(connection.heard_at)
+        before = reported(session.quality)
         for held in session.pins:
             if (reading := readings.get(held.flow)) is not None:
                 session.read(held, reading)
+        self.deliveries.of(session.backend_id).report(before, session.quality)
         said += session.judge(now, limits.stall_s)
         if now - session.heard_at >= limits.idle_s:
             said += self._sessions.close(session, CloseReason.EXPIRED, now)
@@ -263,6 +268,7 @@ class Tracker:
         if reading is None:
             return
         grown, answers = connection.read(reading)
+        self.deliveries.of(connection.backend_id).acknowledged_bytes += grown[2]
         for session in self._sessions.on(connection):
             session.read_control(grown, answers, reading.heard_at)
         if connection.provisional and reading.delivered > 0:

@@ -34,6 +34,10 @@ STATUS: StatusAnswer = {
                     "sessions": 2,
                     "client_packets": 10,
                     "client_bytes": 1000,
+                    "delivered_bytes": 334_000,
+                    "delivered_packets": 280,
+                    "lost_packets": 1,
+                    "jitter": 214,
                 }
             ],
         }

@@ -1,0 +1,65 @@
+"""What each backend has delivered, as its clients tell: acknowledgements over TCP, receiver reports over UDP.
+
+It is handed what was read of connections and sessions, and keeps one account for each backend. Nothing of
+what it counts has crossed the balancer.
+"""
+
+from collections import defaultdict
+
+from rtspdsr.core.quality import Quality
+
+#: Receiver reports tell packets, not bytes. Video fills its packets: 1,400 bytes from most servers, less at
+#: the end of each frame; audio packets are few and small.
+PACKET_BYTES = 1200
+
+#: Part of a new jitter in a backend's: some tens of reports count.
+JITTER_SHARE = 1 / 32
+
+
+class Delivery:
+    """The account of one backend, since the daemon started.
+
+    acknowledged_bytes: over TCP, responses among them
+    packets:            RTP over UDP, by the progress of sequence numbers, lost ones too
+    lost_packets:       of those, as last reported
+    jitter:             of the reports heard lately, RTP timestamp units; None without one
+    """
+
+    __slots__ = ("acknowledged_bytes", "jitter", "lost_packets", "packets")
+
+    def __init__(self) -> None:
+        self.acknowledged_bytes = self.packets = self.lost_packets = 0
+        self.jitter: float | None = None
+
+    @property
+    def bytes(self) -> int:
+        """All of it; over UDP an estimate."""
+        return self.acknowledged_bytes + (self.packets - self.lost_packets) * PACKET_BYTES
+
+    def report(self, before: tuple[int, int], quality: Quality) -> None:
+        """Take in what has been reported of one session since ``reported`` was ``before``."""
+        packets, lost = reported(quality)
+        grown = packets - before[0]
+        if grown <= 0:
+            return
+        self.packets += grown
+        self.lost_packets += min(max(0, lost - before[1]), grown)
+        if (jitter := quality.jitter) is not None:
+            former = jitter if self.jitter is None else self.jitter
+            self.jitter = former + (jitter - former) * JITTER_SHARE
+
+
+class Deliveries:
+    """The accounts of all backends."""
+
+    def __init__(self) -> None:
+        self._accounts: defaultdict[int, Delivery] = defaultdict(Delivery)
+
+    def of(self, backend_id: int) -> Delivery:
+        """One backend's, empty if nothing was heard of it."""
+        return self._accounts[backend_id]
+
+
+def reported(quality: Quality) -> tuple[int, int]:
+    """Packets expected and lost of one session, by its receiver reports so far."""
+    return quality.delivered_packets or 0, quality.lost_packets or 0
