@@ -17,11 +17,12 @@ from rtspdsr.dataplane import layout, loader
 from rtspdsr.dataplane.adoption import Left
 from rtspdsr.dataplane.bpffs import Home
 from rtspdsr.dataplane.counters import count
-from rtspdsr.dataplane.layout import SLOT_COUNT, BackendFlag, Verdict, index
+from rtspdsr.dataplane.layout import SLOT_COUNT, TURN_COUNT, BackendFlag, Verdict, index
 from rtspdsr.dataplane.libbpf.library import refused_with
 from rtspdsr.dataplane.libbpf.rings import RingBuffers
 from rtspdsr.dataplane.loader import Attachment
 from rtspdsr.dataplane.reinjection import Checksum, Reinjector, checksum_of
+from rtspdsr.dataplane.schedules import Schedules
 from rtspdsr.dataplane.statistics import Statistics
 from rtspdsr.dataplane.vips import Vips
 from rtspdsr.errors import DataplaneError, MapFull
@@ -63,9 +64,14 @@ class Sizes:
             "newcomers": self.newcomers,
             "slot_tables": self.services,
             "slots": 2 * self.services * SLOT_COUNT,
+            "schedules": self.services,
+            "turns": 2 * self.services * TURN_COUNT,
+            "turns_taken": self.services,
             "service_traffic": self.services,
             "backends": self.backends + 1,  # ids count from 1
             "backend_traffic": self.backends + 1,
+            "admissions": self.backends + 1,
+            "rooms": self.backends + 1,
             "backend_macs": self.backends,
             "statistics": -(-self.pins // layout.CHUNK_PINS) + 1,
             "segments": self.segments_bytes,
@@ -73,13 +79,17 @@ class Sizes:
 
 
 class Dataplane:
-    """The maps of one home, open for writing, and the way back for detoured segments."""
+    """The maps of one home, open for writing, and the way back for detoured segments.
+
+    schedules: how services place new clients
+    """
 
     def __init__(self, loaded: loader.Loaded) -> None:
         self._loaded = loaded
         self._maps = loaded.maps
         self._statistics = Statistics(loaded.home, self._maps["statistics"], loaded.ticks)
         self._vips = Vips(self._maps["vips"])
+        self.schedules = Schedules(self._maps)
         self._slots = self._maps["slots"].memory()
         self._control = self._maps["control"].memory()
         self._places: dict[bytes, int] = {}
@@ -118,6 +128,7 @@ class Dataplane:
             self._rings.close()
         self._reinjector.close()
         self._statistics.close()
+        self.schedules.close()
         self._slots.close()
         self._control.close()
         for one in self._maps.values():

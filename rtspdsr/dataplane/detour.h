@@ -139,10 +139,8 @@ static __always_inline bool hand_over(struct xdp_md *ctx, const struct packet *p
 
 static __noinline enum verdict detour(struct xdp_md *ctx, struct packet *packet, const struct choice *choice)
 {
-	__u32 key = 0;
-	struct control *page = bpf_map_lookup_elem(&control, &key);
 	__u64 now = bpf_ktime_get_coarse_ns();
-	bool alive = page && page->alive_until >= now, taken;
+	bool alive = tracker_lives(now), taken;
 
 	if (packet->length <= FRAME_SMALL)
 		taken = hand_over(ctx, packet, choice, alive ? 0 : now, FRAME_SMALL);

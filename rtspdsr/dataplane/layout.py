@@ -6,7 +6,7 @@ names the members as shared.h does, and a test holds every one of them against t
 
 import struct
 from collections.abc import Callable, Sequence
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from ipaddress import IPv4Address, IPv6Address
 from mmap import mmap
 from typing import Any
@@ -25,9 +25,10 @@ from rtspdsr.model import (
     Traffic,
 )
 
-LAYOUT_VERSION = 3
+LAYOUT_VERSION = 4
 SERVICE_PORTS = 8
 SLOT_COUNT = 65537
+TURN_COUNT = 4096
 VIP_PLACES = 4096
 VIP_PROBES = 16
 CHUNK_PINS = 16384
@@ -52,13 +53,15 @@ class Verdict(IntEnum):
     BY_CLIENT = 10
     BY_NEWCOMER = 11
     BY_SLOT = 12
-    ICMP_ERROR = 13
-    TRACKER_DEAD = 14
-    RING_FULL = 15
-    TRUNCATED = 16
-    NOT_SERVED = 17
-    NO_BACKEND = 18
-    FROM_BACKEND = 19
+    BY_TURN = 13
+    ICMP_ERROR = 14
+    TRACKER_DEAD = 15
+    RING_FULL = 16
+    TRUNCATED = 17
+    NOT_SERVED = 18
+    NO_BACKEND = 19
+    NO_ROOM = 20
+    FROM_BACKEND = 21
 
 
 MEANINGS: dict[Verdict, str] = {
@@ -75,12 +78,14 @@ MEANINGS: dict[Verdict, str] = {
     Verdict.BY_CLIENT: "forwarded: follows its client's sessions",
     Verdict.BY_NEWCOMER: "forwarded: follows its client, placed a moment ago",
     Verdict.BY_SLOT: "forwarded: placed by the slot table",
+    Verdict.BY_TURN: "forwarded: a new client, placed by its turn",
     Verdict.ICMP_ERROR: "forwarded: ICMP error, to the backend of the tuple in it",
     Verdict.TRACKER_DEAD: "forwarded before it was read: the tracker's deadline has passed",
     Verdict.RING_FULL: "forwarded unread: no room to hand it to the tracker",
     Verdict.TRUNCATED: "dropped: to a VIP, a header is cut short",
     Verdict.NOT_SERVED: "dropped: to a VIP, but no service there; or an IPv4 address in IPv6",
     Verdict.NO_BACKEND: "dropped: no backend is resolved",
+    Verdict.NO_ROOM: "dropped: a new client, and every backend is full (max_sessions)",
     Verdict.FROM_BACKEND: "dropped: sent by a backend, it would loop",
 }
 
@@ -90,6 +95,14 @@ class BackendFlag(IntEnum):
 
     RESOLVED = 1
     UP = 2
+
+
+class ScheduleFlag(IntFlag):
+    """``enum schedule_flag``."""
+
+    BY_TURN = 1
+    REPEATS = 2
+    BY_CONNECTION = 4
 
 
 class VipState(IntEnum):
@@ -129,6 +142,8 @@ class Layout:
 SERVICE = Layout("service", ("id", "I"), ("ports", "16s"), ("pad", "4x"))
 VIP = Layout("vip", ("address", "16s"), ("service", "24s"), ("state", "I"), ("pad", "20x"))
 SLOT_TABLE = Layout("slot_table", ("base", "I"), ("filled", "I"))
+SCHEDULE = Layout("schedule", ("begins", "Q"), ("base", "I"), ("count", "I"), ("flags", "I"), ("pad", "4x"))
+ROOM = Layout("room", ("until", "Q"), ("limited", "Q"))
 FLOW_KEY = Layout(
     "flow_key",
     ("client", "16s"),
@@ -155,7 +170,7 @@ PIN_STATISTICS = Layout(
     ("reported_ticks", "Q"),
 )
 FLOW = Layout("flow", ("opened_at", "Q"), ("initial", "I"), ("backend", "H"), ("pad", "2x"))
-NEWCOMER = Layout("newcomer", ("backend", "I"))
+NEWCOMER = Layout("newcomer", ("placed_at", "Q"), ("backend", "I"), ("pad", "4x"))
 BACKEND = Layout(
     "backend",
     ("mac", "6s"),
@@ -192,6 +207,8 @@ LAYOUTS: tuple[Layout, ...] = (
     SERVICE,
     VIP,
     SLOT_TABLE,
+    SCHEDULE,
+    ROOM,
     FLOW_KEY,
     CLIENT_KEY,
     PIN,

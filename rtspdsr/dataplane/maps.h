@@ -41,6 +41,50 @@ struct {
 	__type(value, __u32);
 } slots SEC(".maps");
 
+/* Service id -> how it places new clients. Writer: Python. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 16);
+	__type(key, __u32);
+	__type(value, struct schedule);
+} schedules SEC(".maps");
+
+/* Turn -> backend id, two halves per service. Writer: Python, the idle half, through a mapping. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 16 * 2 * TURN_COUNT);
+	__type(key, __u32);
+	__type(value, __u32);
+} turns SEC(".maps");
+
+/* Service id -> turns taken, ever. Writer: XDP, all CPUs in one count, so that no turn is taken twice. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 16);
+	__type(key, __u32);
+	__type(value, __u64);
+} turns_taken SEC(".maps");
+
+/* Backend id -> new clients placed there, ever. Writer: XDP, all CPUs in one count. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, __u64);
+} admissions SEC(".maps");
+
+/* Backend id -> how many more it takes. Writer: Python, through a mapping. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, struct room);
+} rooms SEC(".maps");
+
 /* Flow -> pin. Writer: Python. Never evicted; memory is taken as pins are made. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -17,10 +17,11 @@
  * Raise it with every change to this file or to maps.h: it names the directory of the pins. Another version's
  * maps are read by the names of members, so a member whose unit changes gets another name.
  */
-#define LAYOUT_VERSION 3
+#define LAYOUT_VERSION 4
 
 #define SERVICE_PORTS 8	   /* RTSP ports of one service */
 #define SLOT_COUNT 65537   /* slots of one service */
+#define TURN_COUNT 4096	   /* turns of one service at most */
 #define VIP_PLACES 4096	   /* of the table of VIPs: a power of two, eight times the VIPs there may be */
 #define VIP_PROBES 16	   /* places where a VIP may be: its own, and those behind it */
 #define CHUNK_PINS 16384   /* statistics of so many pins are one inner map: 1 MiB */
@@ -56,6 +57,30 @@ struct vip {
 struct slot_table {
 	__u32 base;
 	__u32 filled; /* 0 until a first table stands */
+};
+
+enum schedule_flag {
+	SCHEDULE_BY_TURN = 1,	    /* a new client takes the next turn; else its slot says where it goes */
+	SCHEDULE_REPEATS = 2,	    /* after the last turn comes the first; else slots say again */
+	SCHEDULE_BY_CONNECTION = 4, /* every connection is placed by itself, and not with its client */
+};
+
+/*
+ * How a service places new clients. Turns are a sequence of backends in one of the service's two halves of the
+ * map of turns. A reader that meets half an old entry and half a new one takes a turn that is as good as any.
+ */
+struct schedule {
+	__u64 begins; /* turns that had been taken before the first of these; 0 if they repeat */
+	__u32 base;
+	__u32 count;
+	__u32 flags;
+	__u32 pad;
+};
+
+/* How many new clients a backend may still be given. */
+struct room {
+	__u64 until; /* as long as fewer than so many have been admitted in all */
+	__u64 limited; /* 0: any number */
 };
 
 /* The client half of a five-tuple; the family of client and the service name the VIP. */
@@ -109,7 +134,9 @@ struct flow {
 
 /* A client placed at a SYN a moment ago. */
 struct newcomer {
+	__u64 placed_at;
 	__u32 backend;
+	__u32 pad;
 };
 
 enum backend_flag {
@@ -194,6 +221,7 @@ struct vip_claim {
 	V(BY_CLIENT)                                                                                  \
 	V(BY_NEWCOMER)                                                                                \
 	V(BY_SLOT)                                                                                    \
+	V(BY_TURN)                                                                                    \
 	V(ICMP_ERROR)	       /* by the tuple embedded in it */                                      \
 	V(TRACKER_DEAD)	       /* a segment to be read, but the tracker's deadline has passed */      \
 	V(RING_FULL)	       /* a segment to be read, but no room to hand it over */                \
@@ -202,6 +230,7 @@ struct vip_claim {
 	V(NOT_SERVED)	       /* no service there: another TCP port, protocol or ICMP type; or IPv6    \
 				* with an address of IPv4 (::ffff:0:0/96) */                          \
 	V(NO_BACKEND)	       /* no backend is resolved */                                           \
+	V(NO_ROOM)	       /* a new client, and every backend is full */                          \
 	V(FROM_BACKEND)	       /* sent by a backend: it would loop */
 
 enum verdict {

@@ -19,6 +19,7 @@ from rtspdsr.dataplane.layout import Verdict
 from rtspdsr.model import PinFlag, Proto
 from tests.dataplane.test_forward_answers import CASES as ANSWERS
 from tests.dataplane.test_forward_answers import ping6
+from tests.dataplane.test_forward_schedules import CASES as SCHEDULED
 from tests.packets.case import Case
 from tests.packets.frames import (
     BACKEND_A,
@@ -318,7 +319,7 @@ def test_forwarding(xdp: XdpRunner, case: Case) -> None:
 
 
 def test_every_verdict_has_a_case() -> None:
-    assert {case.verdict for case in [*CASES, *ANSWERS]} == set(Verdict)
+    assert {case.verdict for case in [*CASES, *ANSWERS, *SCHEDULED]} == set(Verdict)
 
 
 def test_a_syn_is_remembered_for_its_connection_and_its_client(xdp: XdpRunner) -> None:
@@ -375,6 +376,7 @@ def test_a_backends_syn_is_not_remembered(xdp: XdpRunner) -> None:
     frame[Ether].src = BACKEND_B.mac
     assert xdp.run(bytes(frame)).verdict is Verdict.FROM_BACKEND
     assert xdp.written_flow(TCP_FLOW) is None
+    assert xdp.written_newcomer(CLIENT) is None
 
 
 def test_arp_for_another_address_is_not_ours(xdp: XdpRunner) -> None:

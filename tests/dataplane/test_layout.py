@@ -50,7 +50,8 @@ def test_verdicts_have_the_numbers_of_the_program() -> None:
 def test_flags_have_the_numbers_of_the_program() -> None:
     header = OBJECT.with_name("shared.h").read_text()  # an enum that no member has as its type is not in BTF
     numbers = {
-        name: int(number) for name, number in re.findall(r"\b((?:PIN|BACKEND)_[A-Z]+) = (\d+)", header)
+        name: int(number)
+        for name, number in re.findall(r"\b((?:PIN|BACKEND|SCHEDULE)_[A-Z_]+) = (\d+)", header)
     }
     assert {name: numbers[name] for name in numbers if name.startswith("PIN_")} == {
         "PIN_UNREAD": PinFlag.UNREAD,
@@ -58,6 +59,9 @@ def test_flags_have_the_numbers_of_the_program() -> None:
     }
     assert {name: numbers[name] for name in numbers if name.startswith("BACKEND_")} == {
         f"BACKEND_{one.name}": one.value for one in layout.BackendFlag
+    }
+    assert {name: numbers[name] for name in numbers if name.startswith("SCHEDULE_")} == {
+        f"SCHEDULE_{one.name}": one.value for one in layout.ScheduleFlag
     }
 
 
@@ -82,7 +86,7 @@ def test_a_service_names_its_ports_in_network_order() -> None:
 
 #: What shared.h and maps.h say, by version; comments and blanks left out. A change of either: a new version,
 #: and a new line here. A member whose unit changes gets another name: adoption goes by names.
-DIGESTS = {3: "a4030dac962ede65"}
+DIGESTS = {4: "63608afca92bb218"}
 
 
 def test_a_change_of_what_is_shared_raises_the_version() -> None:

@@ -1,5 +1,6 @@
 """What the maps may hold before a frame is run, in words; each gives back a step that furnishes a runner."""
 
+from rtspdsr.dataplane.layout import ScheduleFlag
 from rtspdsr.model import FlowKey, PinFlag
 from tests.packets.case import Given
 from tests.packets.runner import XdpRunner
@@ -20,9 +21,24 @@ def placed(address: str, backend_id: int) -> Given:
     return lambda xdp: xdp.client(address, backend_id)
 
 
-def newcomer(address: str, backend_id: int) -> Given:
+def newcomer(address: str, backend_id: int, age_s: float = 1) -> Given:
     """A client placed at a SYN."""
-    return lambda xdp: xdp.newcomer(address, backend_id)
+    return lambda xdp: xdp.newcomer(address, backend_id, age_s)
+
+
+def turns(*backend_ids: int, flags: ScheduleFlag = ScheduleFlag.BY_TURN) -> Given:
+    """A schedule by turns."""
+    return lambda xdp: xdp.turns(*backend_ids, flags=flags)
+
+
+def full(*backend_ids: int) -> Given:
+    """Backends without room for a new client."""
+
+    def furnish(xdp: XdpRunner) -> None:
+        for one in backend_ids:
+            xdp.room(one, 0)
+
+    return furnish
 
 
 def state(backend_id: int, flags: int) -> Given:

@@ -5,6 +5,7 @@ words of the model, run a frame, and get back all that came of it: action, frame
 """
 
 import struct
+import time
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,10 +15,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from rtspdsr.dataplane import layout, loader
-from rtspdsr.dataplane.layout import BackendFlag, Verdict, index
+from rtspdsr.dataplane.layout import BackendFlag, ScheduleFlag, Verdict, index
 from rtspdsr.dataplane.libbpf.maps import Map
 from rtspdsr.dataplane.libbpf.objects import Object
 from rtspdsr.dataplane.libbpf.rings import RingBuffers
+from rtspdsr.dataplane.schedules import Schedules
 from rtspdsr.dataplane.ticks import Ticks
 from rtspdsr.dataplane.vips import Vips
 from rtspdsr.model import FlowKey, PinFlag, PinReading, Proto, Segment, Service, Traffic
@@ -60,6 +62,11 @@ NEVER = 1 << 62  # a deadline that does not pass
 _SIZES = {
     "slot_tables": 4,
     "slots": 4 * 2 * layout.SLOT_COUNT,
+    "schedules": 4,
+    "turns": 4 * 2 * layout.TURN_COUNT,
+    "turns_taken": 4,
+    "admissions": 16,
+    "rooms": 16,
     "pins": 4096,
     "flows": 4096,
     "clients": 4096,
@@ -136,6 +143,7 @@ class XdpRunner:
         finally:
             opened.close()
         self.vips = Vips(self.maps["vips"])
+        self.schedules = Schedules(self.maps)
         self._vip_places = self.maps["vips"].memory()
         self._chunks = [self._make_chunk(number) for number in range(sized["statistics"])]
         self._slots = self.maps["slots"].memory()
@@ -170,6 +178,7 @@ class XdpRunner:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._rings.close()
+        self.schedules.close()
         for memory in (*self._chunks, self._vip_places, self._slots, self._control):
             memory.close()
         for one in self.maps.values():
@@ -188,7 +197,9 @@ class XdpRunner:
         for backend_id, machine in MACHINES.items():
             self.backend(backend_id, UP)
             self.maps["backend_macs"].update(layout.MAC_KEY.pack(mac(machine.mac)), index(backend_id))
+            self.schedules.limit(backend_id, None)
         self.all_slots(A)
+        self.schedules.write(SERVICE.service_id, ScheduleFlag(0), [])
         self.deadline(NEVER)
 
     # --- what the maps hold
@@ -227,10 +238,11 @@ class XdpRunner:
             layout.pack_client(SERVICE.service_id, ip_address(address)), index(backend_id)
         )
 
-    def newcomer(self, address: str, backend_id: int) -> None:
-        """Place a client as its SYN would have."""
+    def newcomer(self, address: str, backend_id: int, age_s: float = 1) -> None:
+        """Place a client as its SYN would have, a moment ago or earlier."""
         self.maps["newcomers"].update(
-            layout.pack_client(SERVICE.service_id, ip_address(address)), layout.NEWCOMER.pack(backend_id)
+            layout.pack_client(SERVICE.service_id, ip_address(address)),
+            layout.NEWCOMER.pack(time.monotonic_ns() - int(age_s * 1e9), backend_id),
         )
 
     def deadline(self, nanoseconds: int) -> None:
@@ -244,6 +256,14 @@ class XdpRunner:
             pass
         self._counted = self.verdicts()
 
+    def turns(self, *backend_ids: int, flags: ScheduleFlag = ScheduleFlag.BY_TURN) -> None:
+        """Have new clients take turns."""
+        self.schedules.write(SERVICE.service_id, flags, backend_ids)
+
+    def room(self, backend_id: int, clients: int) -> None:
+        """Let a backend take so many more new clients."""
+        self.schedules.limit(backend_id, self.schedules.admitted(backend_id) + clients)
+
     # --- what XDP wrote
 
     def written_flow(self, key: FlowKey) -> dict[str, Any] | None:
@@ -254,7 +274,7 @@ class XdpRunner:
     def written_newcomer(self, address: str) -> int | None:
         """The backend in the entry of ``newcomers``."""
         found = self.maps["newcomers"].lookup(layout.pack_client(SERVICE.service_id, ip_address(address)))
-        return layout.NEWCOMER.unpack(found)[0] if found else None
+        return layout.NEWCOMER.unpack(found)[1] if found else None
 
     def statistics(self, place: int) -> dict[str, Any]:
         """``struct pin_statistics`` at a place, as counted."""
