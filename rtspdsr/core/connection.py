@@ -43,6 +43,9 @@ MALFORMED_TOLD = 10
 #: A client that has sent so much since its last request, bytes, sends media. Nobody saw it ask for RECORD.
 MEDIA_BYTES = 1 << 20
 
+#: Requests before a session that its story begins with: OPTIONS, DESCRIBE, and DESCRIBE with Authorization.
+OVERTURE_MAX = 4
+
 #: How far a segment may be from a SYN, bytes, to belong to the connection that it opened.
 _NEAR = 1 << 20
 
@@ -66,6 +69,7 @@ class Connection(Heard):
     unread:        it is only forwarded
     finished_at:   when FIN or RST was heard
     described_url: what its client asked the description of, without credentials
+    overture:      the last requests that were about no session: method, URL, time
     answers:       requests since its statistics were last read
     placement:     bond of a client whose sessions cannot be read
     wake_at:       earliest wake-up that is arranged for its stream
@@ -89,6 +93,7 @@ class Connection(Heard):
         "initial",
         "made_at",
         "opened_at",
+        "overture",
         "parser",
         "pin",
         "placement",
@@ -121,6 +126,7 @@ class Connection(Heard):
         self.finished_at: float | None = None
         self.user_agent = ""
         self.described_url: str | None = None
+        self.overture: tuple[tuple[str, str, float], ...] = ()
         self.answers = 0
         self.placement: Placement | None = None
         self.wake_at: float | None = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from sys import intern
 
-from rtspdsr.core.connection import Connection
+from rtspdsr.core.connection import OVERTURE_MAX, Connection
 from rtspdsr.core.events import (
     DestinationRefused,
     Event,
@@ -115,11 +115,13 @@ class Dialog:
         session = self._session_of(connection, request, url)
         if session is None:
             if request.session is None or request.method not in _WITHIN_SESSION:
+                connection.overture = (*connection.overture, (request.method, url, now))[-OVERTURE_MAX:]
                 return said
             session = self._adopt(connection, url, request.session, now, said)
             if session is None:
                 return said
         self._move(session, connection, now, said)
+        session.story.ask(request.method, url, now)
         if request.method == Method.TEARDOWN and self._ends_one_track(session, url, now):
             return said
         if session.covers(url) and request.method in (Method.PLAY, Method.RECORD):
@@ -199,6 +201,7 @@ class Dialog:
             facts.append(begun)
         else:
             self._move(session, connection, now, said)
+        session.story.ask(request.method, url, now)
         if session.track(url) is None and len(session.tracks) >= self._books.limits.tracks_per_session:
             return said + facts + self._overflow(connection, "tracks_per_session", now)
         facts += session.receive(request.method, now)
@@ -236,6 +239,9 @@ class Dialog:
         described = connection.described_url
         shown = described if described is not None and is_within(url, described) else url
         session = self._sessions.begin(connection, shown, State.INIT, now, said)
+        for method, asked_url, at in connection.overture:
+            session.story.ask(method, asked_url, at)
+        connection.overture = ()
         if request.session is None:
             opened = SessionOpened(at=now, url=shown, user_agent=session.user_agent, **session.where())
             return session, opened

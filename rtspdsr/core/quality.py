@@ -132,6 +132,11 @@ class Quality:
         """As last reported, RTP timestamp units, largest of the tracks."""
         return max(r.last.jitter for r in self._receptions.values()) if self._receptions else None
 
+    @property
+    def reported_at(self) -> float | None:
+        """When the last receiver report came; None without one."""
+        return max(r.reported_at for r in self._receptions.values()) if self._receptions else None
+
     def snapshot(self) -> dict[str, Any]:
         """What a later daemon needs to go on; a stall that lasts is not in it."""
         record = {key: getattr(self, key) for key in _ACCOUNT}

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
+from rtspdsr.core.course import Course
 from rtspdsr.core.pinbook import HeldPin
 from rtspdsr.core.quality import Quality
 from rtspdsr.core.session import Session, State, Track
+from rtspdsr.core.story import Story
 from rtspdsr.model import Address, FlowKey, Proto
 
 #: Attributes that a record carries as they are.
@@ -149,6 +151,7 @@ def _session(name: str, record: Mapping[str, Any], client: Address, now: float) 
         setattr(session, key, record[key])
     session.before = State(record["before"])
     session.quality = Quality.restored(record["quality"])
+    session.story = Story(Course(now, session.quality, session.client_bytes))
     for one in record["tracks"]:
         track = Track(one["url"], one["transport"], tuple(one["client_ports"]), tuple(one["channels"]))
         track.live = one["live"]

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from rtspdsr.core.connection import Connection
+from rtspdsr.core.course import Course
 from rtspdsr.core.events import (
     CloseReason,
     Event,
@@ -26,6 +27,7 @@ from rtspdsr.core.heard import Heard
 from rtspdsr.core.pinbook import HeldPin
 from rtspdsr.core.placement import Placement
 from rtspdsr.core.quality import Quality
+from rtspdsr.core.story import Story
 from rtspdsr.model import Address, FlowKey, PinReading
 
 #: A first delivery is looked for so long after PLAY.
@@ -110,6 +112,7 @@ class Session(Heard):
     before:         the state that TEARDOWN ended
     closes_at:      end of the linger after TEARDOWN
     asked_at:       when TEARDOWN was asked for
+    story:          what happened to it
     """
 
     __slots__ = (
@@ -131,6 +134,7 @@ class Session(Heard):
         "server_session",
         "service_id",
         "state",
+        "story",
         "syn_at",
         "tracks",
         "url",
@@ -174,6 +178,7 @@ class Session(Heard):
         self.asked_at: float | None = None
         self.client_packets = self.client_bytes = 0
         self.quality = Quality()
+        self.story = Story(Course(opened_at))
 
     def flows(self) -> list[FlowKey]:
         """Those of its UDP pins, and its control connection's."""
@@ -317,6 +322,7 @@ class Session(Heard):
 
     def judge(self, now: float, stall_s: float) -> list[Event]:
         """Whether delivery has stopped or gone on, by what was read."""
+        self.story.course.measure(self.quality, self.client_bytes, now)
         said: list[Event] = []
         if (lasted := self.quality.resumed()) is not None:
             said.append(SessionResumed(at=now, stalled_s=lasted, **self.where()))
