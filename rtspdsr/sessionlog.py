@@ -163,15 +163,19 @@ class Lines:
 
     def line(self, event: Event) -> str:
         """The event as one line of JSON, without a newline."""
+        rendered: str = self._logger.info(**self.record(event))
+        return rendered
+
+    def record(self, event: Event) -> dict[str, Any]:
+        """The keys of the event's line, and their values."""
         form = self._forms.get(type(event)) or self._new_form(type(event))
-        record: dict[str, Any] = {}
+        record: dict[str, Any] = {"event": form.name}
         for name, key, convert in form.fields:
             value = getattr(event, name)
             record[key] = value if convert is None or value is None else convert(value)
         if isinstance(event, RequestInferred):
             record["inferred"] = True
-        rendered: str = self._logger.info(form.name, **record)
-        return rendered
+        return record
 
     def _new_form(self, event_class: type[Event]) -> Form:
         named = ((field, _key(field.name)) for field in fields(event_class))
@@ -193,10 +197,11 @@ class Lines:
         if annotation not in (float, float | None):
             return None
         if key == "time" or key.endswith("_at"):
-            return self._wall_clock
+            return self.wall_clock
         return _milliseconds if key.endswith("_s") else _fraction
 
-    def _wall_clock(self, monotonic: float) -> str:
+    def wall_clock(self, monotonic: float) -> str:
+        """A monotonic time as the log writes it."""
         seconds, milliseconds = divmod(int((monotonic + self._wall_offset()) * 1000), 1000)
         return f"{_second(seconds)}.{milliseconds:03}Z"
 

@@ -1,10 +1,44 @@
 """What is asked of each route that takes something: a model each, with its fields explained."""
 
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from rtspdsr.admin.route import Asked
+
+class Asked(BaseModel):
+    """What is asked of a route. Fields named in its path stand there, others in the query or, of a route that
+    changes something, in the body.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(lambda text: ip_network(text, strict=False))]
+
+
+class Sessions(Asked):
+    """Which sessions are meant: those that fit all that is asked."""
+
+    client: Network | None = None
+    """the client's address, or a network that it is in"""
+    url: str | None = None
+    """part of the URL, or a pattern with ``*``, ``?`` or ``[``"""
+    service: str | None = None
+    """name of the service"""
+    backend: str | None = None
+    """name of the backend, as BACKEND or SERVICE/BACKEND"""
+    state: Literal["live", "init", "ready", "playing", "recording", "ending", "ended"] = "live"
+    """what the client has asked for; ``live``: any; ``ended``: the last 5,000, latest first"""
+    limit: int | None = Field(default=None, ge=1)
+    """so many at most"""
+
+
+class OneSession(Asked):
+    """A session by its name."""
+
+    session: str = Field(min_length=1)
+    """our name of it, or a beginning that no other has"""
 
 
 class Placement(Asked):

@@ -5,9 +5,9 @@ import time
 from aiohttp import web
 
 from rtspdsr.admin.answers import LoggedIn
-from rtspdsr.admin.asked import Login
+from rtspdsr.admin.asked import Asked, Login
 from rtspdsr.admin.guard import COOKIE, GUARD, LOGIN_S
-from rtspdsr.admin.route import Asked, Call
+from rtspdsr.admin.route import Call
 
 
 async def log_in(call: Call[Login]) -> web.Response:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Protocol
 
-from rtspdsr.admin.answers import BackendAnswer, SessionAnswer, StatusAnswer
+from rtspdsr.admin.answers import BackendAnswer, SessionAnswer, StatusAnswer, StoryAnswer
+from rtspdsr.admin.asked import Sessions
 from rtspdsr.model import Address
 
 
@@ -13,8 +14,11 @@ class Operator(Protocol):
     def status(self) -> StatusAnswer:
         """How the daemon stands."""
 
-    def sessions(self) -> Iterator[SessionAnswer]:
-        """Every live session; others may come and go while they are told."""
+    def sessions(self, asked: Sessions) -> Iterator[SessionAnswer | None]:
+        """Those that are asked for, None for each other; they may come and go while they are told."""
+
+    def session(self, name: str) -> StoryAnswer:
+        """What happened to a session, by a beginning of its name that no other has."""
 
     def backends(self) -> list[BackendAnswer]:
         """Every backend, and how it is."""

@@ -9,19 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict
 
+from rtspdsr.admin.asked import Asked
 from rtspdsr.admin.operator import Operator
 
 READING = ("GET", "HEAD")
-
-
-class Asked(BaseModel):
-    """What is asked of a route. Fields named in its path stand there, others in the query or, of a route that
-    changes something, in the body.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 A = TypeVar("A", bound=Asked)

@@ -3,19 +3,31 @@
 import asyncio
 from collections.abc import Iterator
 
-from rtspdsr.admin.answers import BackendAnswer, LoggedIn, Placed, SessionAnswer, StatusAnswer
-from rtspdsr.admin.asked import Login, Placement
+from rtspdsr.admin.answers import (
+    BackendAnswer,
+    LoggedIn,
+    Placed,
+    SessionAnswer,
+    StatusAnswer,
+    StoryAnswer,
+)
+from rtspdsr.admin.asked import Asked, Login, OneSession, Placement, Sessions
 from rtspdsr.admin.login import log_in, log_out
 from rtspdsr.admin.openapi import document
-from rtspdsr.admin.route import Asked, Call, Route
+from rtspdsr.admin.route import Call, Route
 
 
 async def _status(call: Call[Asked]) -> StatusAnswer:
     return call.operator.status()
 
 
-async def _sessions(call: Call[Asked]) -> Iterator[SessionAnswer]:
-    return call.operator.sessions()
+async def _sessions(call: Call[Sessions]) -> Iterator[SessionAnswer | None]:
+    return call.operator.sessions(call.asked)
+
+
+async def _session(call: Call[OneSession]) -> StoryAnswer:
+    """A live one, or one of the last 5,000 that have ended; the session log has the others."""
+    return call.operator.session(call.asked.session)
 
 
 async def _backends(call: Call[Asked]) -> list[BackendAnswer]:
@@ -35,7 +47,15 @@ async def _openapi(_call: Call[Asked]) -> dict[str, object]:
 
 ROUTES = (
     Route("GET", "/v1/status", _status, "How the daemon stands", answer=StatusAnswer),
-    Route("GET", "/v1/sessions", _sessions, "Every live session", answer=list[SessionAnswer]),
+    Route("GET", "/v1/sessions", _sessions, "Sessions", asked=Sessions, answer=list[SessionAnswer]),
+    Route(
+        "GET",
+        "/v1/sessions/{session}",
+        _session,
+        "What happened to a session",
+        asked=OneSession,
+        answer=StoryAnswer,
+    ),
     Route("GET", "/v1/backends", _backends, "Every backend, and how it is", answer=list[BackendAnswer]),
     Route(
         "PUT",

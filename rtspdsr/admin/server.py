@@ -14,9 +14,10 @@ from typing import Any
 from aiohttp import web
 from pydantic import ValidationError
 
+from rtspdsr.admin.asked import Asked
 from rtspdsr.admin.guard import GUARD, Guard, Listen
 from rtspdsr.admin.operator import Operator
-from rtspdsr.admin.route import Asked, Call, Reply, Route
+from rtspdsr.admin.route import Call, Reply, Route
 from rtspdsr.admin.routes import ROUTES
 from rtspdsr.errors import AdminError, NotFound, RtspDsrError
 
@@ -145,14 +146,18 @@ async def _asked(route: Route, request: web.Request) -> Asked:
 
 
 async def _in_pieces(request: web.Request, parts: Iterator[Any]) -> web.StreamResponse:
-    """A list too long to be made at once: a hundred thousand sessions must not keep a segment waiting."""
+    """A list too long to be made at once: a hundred thousand sessions must not keep a segment waiting.
+
+    None among its parts is nothing; it only took time to see that.
+    """
     response = web.StreamResponse()
     response.content_type = "application/json"
     await response.prepare(request)
     separator = "["
-    while told := [json.dumps(one) for one in islice(parts, TOLD_AT_ONCE)]:
-        await response.write((separator + ",".join(told)).encode())
-        separator = ","
+    while looked_at := list(islice(parts, TOLD_AT_ONCE)):
+        if told := [json.dumps(one) for one in looked_at if one is not None]:
+            await response.write((separator + ",".join(told)).encode())
+            separator = ","
         await asyncio.sleep(0)
     await response.write(b"[]" if separator == "[" else b"]")
     await response.write_eof()

@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Self
 
 from rtspdsr.admin import Admin
-from rtspdsr.admin.answers import BackendAnswer, SessionAnswer, StatusAnswer
+from rtspdsr.admin.answers import BackendAnswer, SessionAnswer, StatusAnswer, StoryAnswer
+from rtspdsr.admin.asked import Sessions
 from rtspdsr.balancer import settings, status
 from rtspdsr.balancer.applier import Applier
 from rtspdsr.balancer.checks import Checks, jitter
+from rtspdsr.balancer.chronicle import Chronicle
 from rtspdsr.balancer.detour import Detour
 from rtspdsr.balancer.evictor import Evictor
 from rtspdsr.balancer.fleet import Fleet
@@ -91,9 +93,8 @@ class Balancer:
             names=self.fleet,
             client_name=client_name(config.log.client_addresses, config.daemon.state_dir),
         )
-        self._applier = Applier(
-            dataplane, self.tracker, log, journal, self._evictor.reset, self._standings.note
-        )
+        self._chronicle = Chronicle(self.tracker, self.fleet)
+        self._applier = Applier(dataplane, self.tracker, log, journal, self._evictor.reset, self._note)
         self._neighbours = Neighbours(config.dataplane.interfaces)
         self._announcer = Announcer()
         self._stop, self._reload = asyncio.Event(), asyncio.Event()
@@ -221,6 +222,11 @@ class Balancer:
         """Put events in force."""
         self._applier.apply(events)
 
+    def _note(self, event: Event) -> None:
+        """Show an event to those who look on."""
+        self._standings.note(event)
+        self._chronicle.note(event)
+
     def _receive(self, segment: Segment) -> None:
         self.apply(self.tracker.receive(segment, _now()))
 
@@ -339,11 +345,13 @@ class Balancer:
         """Every backend, and how it is."""
         return status.backends(self.fleet, self.health, self._standings, self.tracker, _now())
 
-    def sessions(self) -> Iterator[SessionAnswer]:
-        """Every live session; one that ends while they are told is left out."""
-        for name in list(self.tracker.sessions):
-            if one := self.tracker.sessions.get(name):
-                yield status.session(name, one, self.fleet, _now())
+    def sessions(self, asked: Sessions) -> Iterator[SessionAnswer | None]:
+        """Those that are asked for; None for each other one that was looked at."""
+        return self._chronicle.sessions(asked)
+
+    def session(self, name: str) -> StoryAnswer:
+        """What happened to a session. Raises NotFound."""
+        return self._chronicle.session(name)
 
     def failed(self, error: Exception) -> None:
         """Survive a fault in an answer, and tell of it."""

@@ -5,10 +5,9 @@ Handed the parts of a daemon, it reads them and gives back JSON-able dicts; it c
 
 from collections import Counter
 
-from rtspdsr.admin.answers import BackendAnswer, CheckAnswer, ServiceAnswer, SessionAnswer
+from rtspdsr.admin.answers import BackendAnswer, CheckAnswer, ServiceAnswer
 from rtspdsr.balancer.fleet import Fleet
 from rtspdsr.core.health import Checked, Health, Outcome
-from rtspdsr.core.session import Session
 from rtspdsr.core.standing import Standings
 from rtspdsr.core.tracker import Tracker
 from rtspdsr.dataplane.dataplane import Dataplane
@@ -102,18 +101,4 @@ def _check(checked: Checked, last: Outcome, now: float) -> CheckAnswer:
         "lost": last.lost,
         "jitter_s": last.jitter_s,
         "source": None if last.source is None else str(last.source),
-    }
-
-
-def session(name: str, one: Session, fleet: Fleet, now: float) -> SessionAnswer:
-    """One live session."""
-    return {
-        "session": name,
-        "client": str(one.client),
-        "service": fleet.service(one.service_id),
-        "backend": fleet.backend(one.backend_id),
-        "url": one.url,
-        "state": one.state,
-        "transports": sorted({track.transport for track in one.tracks}),
-        "age_s": round(now - one.opened_at, 1),
     }

@@ -333,9 +333,13 @@ class Session(Heard):
     # --- the account -------------------------------------------------------------------------------
 
     def summary(self, reason: CloseReason, closed_at: float, now: float) -> SessionSummary:
-        """The one record that reviews are made from."""
+        """The one record that reviews are made from: its account, closed."""
+        self.quality.halt(closed_at)
+        return self.account(reason, closed_at, now)
+
+    def account(self, reason: CloseReason, closed_at: float, now: float) -> SessionSummary:
+        """What its summary would be if it ended now."""
         quality = self.quality
-        quality.halt(closed_at)
         ports = dict.fromkeys(port for track in self.tracks for port in track.client_ports)
         return SessionSummary(
             at=now,

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from rtspdsr.admin.answers import BackendAnswer, SessionAnswer, StatusAnswer
-from rtspdsr.errors import RtspDsrError
+from rtspdsr.admin.answers import BackendAnswer, SessionAnswer, StatusAnswer, StoryAnswer
+from rtspdsr.admin.asked import Sessions
+from rtspdsr.errors import NotFound, RtspDsrError
 from rtspdsr.model import Address
 
 STATUS: StatusAnswer = {
@@ -82,7 +83,85 @@ def session(number: int) -> SessionAnswer:
         "state": "playing",
         "transports": ["udp"],
         "age_s": 4.0,
+        "reason": None,
+        "delivered_bytes_per_s": None,
+        "delivered_packets_per_s": 250.0,
+        "last_loss": 0.0,
+        "worst_loss": 0.125,
+        "jitter": 90,
+        "stalls": 1,
     }
+
+
+STORY: StoryAnswer = {
+    "session": "1918313625c2",
+    "client": "198.51.100.7",
+    "client_port": 51000,
+    "service": "cams",
+    "backend": "cam-a",
+    "state": "ended",
+    "url": "rtsp://192.0.2.10/live",
+    "user_agent": "Lavf59.27.100",
+    "server_session": "5E2C11A0",
+    "opened_at": "2026-03-01T18:02:31.402Z",
+    "played_at": "2026-03-01T18:02:31.455Z",
+    "closed_at": "2026-03-01T18:09:12.010Z",
+    "age_s": 400.6,
+    "reason": "expired",
+    "setup_s": 0.071,
+    "first_delivery_s": 0.912,
+    "client_packets": 611,
+    "client_bytes": 52114,
+    "delivered_bytes": None,
+    "delivered_packets": 163402,
+    "lost_packets": 12,
+    "worst_loss": 0.125,
+    "last_loss": 0.0,
+    "jitter": 214,
+    "stalls": 1,
+    "stalled_s": 12.5,
+    "tracks": [
+        {
+            "url": "rtsp://192.0.2.10/live/track1",
+            "transport": "udp",
+            "client_ports": [5000, 5001],
+            "channels": [],
+        }
+    ],
+    "entries": [
+        {
+            "time": "2026-03-01T18:02:31.402Z",
+            "event": "request",
+            "method": "SETUP",
+            "url": "rtsp://192.0.2.10/live/track1",
+            "times": 1,
+            "until": "2026-03-01T18:02:31.402Z",
+            "details": {},
+        },
+        {
+            "time": "2026-03-01T18:09:12.010Z",
+            "event": "session_closed",
+            "method": None,
+            "url": None,
+            "times": 1,
+            "until": "2026-03-01T18:09:12.010Z",
+            "details": {"reason": "expired"},
+        },
+    ],
+    "entries_first": 2,
+    "entries_omitted": 0,
+    "course": [
+        {
+            "begun_at": "2026-03-01T18:02:31.402Z",
+            "ended_at": "2026-03-01T18:02:36.402Z",
+            "client_bytes_per_s": 80.0,
+            "delivered_bytes_per_s": None,
+            "delivered_packets_per_s": 400.0,
+            "loss": 0.125,
+            "jitter": 214,
+        }
+    ],
+}
 
 
 class Desk:
@@ -93,6 +172,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.placed: list[tuple[str, str, str]] = []
+        self.asked: list[Sessions] = []
         self.living = 0
         self.broken = False
         self.faults: list[Exception] = []
@@ -102,8 +182,14 @@ class Desk:
             raise ValueError("the desk is broken")
         return STATUS
 
-    def sessions(self) -> Iterator[SessionAnswer]:
+    def sessions(self, asked: Sessions) -> Iterator[SessionAnswer | None]:
+        self.asked.append(asked)
         return map(session, range(self.living))
+
+    def session(self, name: str) -> StoryAnswer:
+        if not STORY["session"].startswith(name):
+            raise NotFound(f"no session {name!r} lives or has ended lately")
+        return STORY
 
     def backends(self) -> list[BackendAnswer]:
         return BACKENDS

@@ -14,6 +14,7 @@ from tests.admin.desk import Desk
 ANSWERED = [
     ("GET", "/v1/status", "/v1/status", None),
     ("GET", "/v1/sessions", "/v1/sessions", None),
+    ("GET", "/v1/sessions/{session}", "/v1/sessions/19183", None),
     ("GET", "/v1/backends", "/v1/backends", None),
     ("GET", "/v1/openapi.json", "/v1/openapi.json", None),
     (

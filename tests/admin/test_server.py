@@ -86,3 +86,34 @@ async def test_a_socket_left_by_a_killed_daemon_is_replaced(desk: Desk, tmp_path
     assert await ask(tmp_path, "GET", "/v1/status") == STATUS
     await running.stop()
     assert not (tmp_path / "admin.sock").exists()
+
+
+async def test_sessions_are_asked_for_by_what_they_do(admin: Path, desk: Desk) -> None:
+    await ask(admin, "GET", "/v1/sessions?client=198.51.100.7/24&url=*/live&state=playing&limit=5")
+
+    (asked,) = desk.asked
+    assert (str(asked.client), asked.url, asked.state, asked.limit) == (
+        "198.51.100.0/24",
+        "*/live",
+        "playing",
+        5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        ("state=asleep", "state: Input should be"),
+        ("client=nobody", "client: "),
+        ("colour=red", "colour: Extra"),
+    ],
+)
+async def test_a_filter_that_makes_no_sense_is_refused(admin: Path, query: str, problem: str) -> None:
+    with pytest.raises(AdminError, match=problem):
+        await ask(admin, "GET", f"/v1/sessions?{query}")
+
+
+async def test_an_unknown_session_is_not_found(admin: Path) -> None:
+    assert (await ask(admin, "GET", "/v1/sessions/1918"))["session"] == "1918313625c2"
+    with pytest.raises(NotFound, match="no session 'ffff'"):
+        await ask(admin, "GET", "/v1/sessions/ffff")

@@ -6,12 +6,12 @@ import threading
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from rtspdsr.admin import Admin
+from rtspdsr.balancer.chronicle import Chronicle
 from rtspdsr.cli import app
 from rtspdsr.core.events import Effect
 from rtspdsr.sessionlog import Lines
@@ -38,31 +38,23 @@ def world() -> World:
     return world
 
 
+class Names:
+    def service(self, service_id: int) -> str:
+        return "cams"
+
+    def backend(self, backend_id: int) -> str:
+        return "cam-a"
+
+
 class Desk:
     """A daemon that only knows of sessions."""
 
     def __init__(self, world: World) -> None:
-        self._sessions = world.tracker.sessions
+        chronicle = Chronicle(world.tracker, Names())
+        self.sessions, self.session = chronicle.sessions, chronicle.session
 
-    def status(self) -> dict[str, Any]:
-        raise NotImplementedError
-
-    backends = place = status
-
-    def sessions(self) -> Iterator[dict[str, Any]]:
-        return (
-            {
-                "session": name,
-                "client": str(one.client),
-                "service": "cams",
-                "backend": "cam-a",
-                "url": one.url,
-                "state": one.state,
-                "transports": ["udp"],
-                "age_s": 1.0,
-            }
-            for name, one in self._sessions.items()
-        )
+    def failed(self, error: Exception) -> None:
+        raise error
 
 
 @pytest.fixture
@@ -98,13 +90,6 @@ def test_the_table_of_sessions_shows_what_was_asked_for_and_obeys_none_of_it(
 
 
 def test_every_event_is_one_line_of_json_without_a_control_character(world: World) -> None:
-    class Names:
-        def service(self, service_id: int) -> str:
-            return "cams"
-
-        def backend(self, backend_id: int) -> str:
-            return "cam-a"
-
     lines = [Lines(Names()).line(event) for event in world.log if not isinstance(event, Effect)]
     assert {json.loads(line)["event"] for line in lines} >= {"session_opened", "request_malformed"}
     for line in lines:
