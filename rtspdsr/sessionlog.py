@@ -42,6 +42,7 @@ KEYS: Mapping[str, str] = {
     "interface": "network interface of the balancer",
     "mac": "Ethernet address",
     "vip": "virtual address",
+    "defended": "whether the VIP was announced anew at once: at most every ten seconds",
     # requests
     "url": "what the client asked for, credentials removed",
     "user_agent": "the client's User-Agent header",

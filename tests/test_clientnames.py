@@ -99,7 +99,15 @@ def test_no_whole_address_of_a_client_reaches_the_log(tmp_path: Path) -> None:
             destination="198.51.100.9",
         )
     )
-    log.write(VipClaimed(at=1.0, vip=IPv4Address("203.0.113.1"), mac="02:00:00:00:00:01", interface="eth0"))
+    log.write(
+        VipClaimed(
+            at=1.0,
+            vip=IPv4Address("203.0.113.1"),
+            mac="02:00:00:00:00:01",
+            interface="eth0",
+            defended=False,
+        )
+    )
     assert file.close()
 
     refused, claimed = (json.loads(line) for line in (tmp_path / "log").read_text().splitlines())

@@ -154,7 +154,13 @@ def test_names_that_are_configured_no_longer_are_null() -> None:
 
 def test_addresses_mappings_and_lists() -> None:
     claim = parsed(
-        VipClaimed(at=0.0, vip=IPv6Address("2001:db8::10"), mac="02:00:00:00:00:01", interface="eth0")
+        VipClaimed(
+            at=0.0,
+            vip=IPv6Address("2001:db8::10"),
+            mac="02:00:00:00:00:01",
+            interface="eth0",
+            defended=True,
+        )
     )
     assert claim["vip"] == "2001:db8::10"
     assert parsed(TableFilled(at=0.0, service_id=1, shares={"cam-a": 65537}))["shares"] == {"cam-a": 65537}

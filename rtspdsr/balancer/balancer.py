@@ -233,7 +233,10 @@ class Balancer:
     def _claimed(self, vip: Address, mac: bytes, ifindex: int) -> None:
         if mac not in self._own_macs and self._applier.due(f"claim {vip}"):
             interface = _interface(ifindex)
-            self._say(VipClaimed(at=_now(), vip=vip, mac=mac.hex(":"), interface=interface))
+            defended = self._announcer.defend(interface)
+            self._say(
+                VipClaimed(at=_now(), vip=vip, mac=mac.hex(":"), interface=interface, defended=defended)
+            )
 
     def _changed(self, service: Service) -> None:
         self._tables.request(service)

@@ -463,11 +463,15 @@ class TableFilled(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VipClaimed(Event):
-    """Another machine answers for a VIP: two owners of one address."""
+    """Another machine answers for a VIP: two owners of one address.
+
+    defended: the VIP was announced anew at once; at most every ten seconds (RFC 5227 section 2.4)
+    """
 
     vip: Address
     mac: str
     interface: str
+    defended: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

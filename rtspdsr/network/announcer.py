@@ -21,7 +21,10 @@ from rtspdsr.model import Address
 from rtspdsr.network.links import LinkChange
 from rtspdsr.network.netlink import Netlink, refused
 
-BURST_S = (0.0, 1.0, 3.0)  # when to announce: a port that has just come up may swallow the first ones
+#: When to announce: a port that has just come up may swallow the first ones, and Linux believes nothing new
+#: of an address within a second of the last word about it.
+BURST_S = (0.0, 1.1, 3.0)
+DEFEND_S = 10.0  # between two defences: DEFEND_INTERVAL of RFC 5227, or two owners would shout for ever
 
 ETH_P_ARP, ETH_P_IPV6 = 0x0806, 0x86DD
 BROADCAST = b"\xff" * 6
@@ -73,6 +76,7 @@ class Announcer:
         self._vips: frozenset[Address] = frozenset()
         self._links: dict[str, LinkChange] = {}
         self._bursts: dict[str, asyncio.Task[None]] = {}
+        self._defended_at: dict[str, float] = {}
 
     async def __aenter__(self) -> Self:
         await self._netlink.__aenter__()
@@ -116,6 +120,18 @@ class Announcer:
             return []
         self._announce(link)
         return await self._join(self._vips, link)
+
+    def defend(self, interface: str) -> bool:
+        """Announce anew where another machine has claimed a VIP (RFC 5227 section 2.4, RFC 4861 7.2.6).
+
+        Its neighbours believe it until somebody says otherwise. False within ``DEFEND_S`` of the last time.
+        """
+        link, now = self._links.get(interface), asyncio.get_running_loop().time()
+        if link is None or not link.up or now - self._defended_at.get(interface, -DEFEND_S) < DEFEND_S:
+            return False
+        self._defended_at[interface] = now
+        self._announce(link)
+        return True
 
     async def leave(self, vips: Iterable[Address]) -> None:
         """Announce these no more, and leave their groups, also those that an earlier process joined."""

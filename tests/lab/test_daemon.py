@@ -542,10 +542,14 @@ def test_another_owner_of_the_vip_is_an_alarm(lab: Lab) -> None:
         line = wait_for_line(lab, "vip_claimed", vip=str(VIP4))
     finally:
         run_at(lab, "player6", "ip", "address", "del", f"{VIP4}/32", "dev", "eth0")
-    assert (line["mac"], line["interface"]) == (mac, "eth0")
+    assert (line["mac"], line["interface"], line["defended"]) == (mac, "eth0", True)
     advertise(lab, "player6")
     line = wait_for_line(lab, "vip_claimed", vip=str(VIP6))
     assert (line["mac"], line["interface"]) == (mac, "eth0")
+    ours = str(lab.topology.balancer.mac)
+    wait_for(
+        lambda: ours in run_at(lab, "player", "ip", "neigh", "show", str(VIP4)), "the VIP to be defended"
+    )
 
 
 def advertise(lab: Lab, node: str) -> None:

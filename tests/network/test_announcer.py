@@ -135,6 +135,31 @@ async def test_a_neighbour_follows_the_vip_to_a_new_mac_address(cable: Wire, nea
 
 
 @pytest.mark.kernel
+async def test_a_neighbour_that_believed_a_foreign_claim_comes_back(cable: Wire, near: LinkChange) -> None:
+    claims = [gratuitous_arp(VIP4, NEW_MAC, ARP_REQUEST), unsolicited_na(VIP6, NEW_MAC)]
+
+    def believed() -> set[str]:
+        lines = [cable.far(f"neigh show {vip} dev far").split() for vip in (VIP4, VIP6)]
+        return {line[line.index("lladdr") + 1] for line in lines}
+
+    async with Announcer() as announcer:
+        await announcer.watch([VIP4, VIP6])
+        for vip in (VIP4, VIP6):
+            cable.far(f"neigh add {vip} lladdr {FAR_MAC.hex(':')} dev far nud reachable")
+        await announcer.link(near)
+        await asyncio.sleep(4.5)  # its burst is over, and so is the time in which the kernel locks an entry
+        assert believed() == {near.mac.hex(":")}
+        with cable.near_sniffer() as another_machine:
+            for claim in claims:
+                another_machine.send(claim)
+        assert believed() == {NEW_MAC.hex(":")}
+        assert announcer.defend("near")
+        assert not announcer.defend("near")
+        await asyncio.sleep(2.0)
+        assert believed() == {near.mac.hex(":")}
+
+
+@pytest.mark.kernel
 async def test_a_new_vip_alone_begins_a_burst_and_one_that_left_falls_silent(
     cable: Wire, near: LinkChange
 ) -> None:
