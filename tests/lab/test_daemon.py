@@ -590,7 +590,7 @@ def test_the_log_is_rotated_by_size(lab: Lab) -> None:
         session = client.set_up(sound, PORTS[0]).session
         # each is one line
         refused = [f"RTP/AVP;unicast;destination=10.0.0.{one};client_port=21000-21001" for one in range(16)]
-        while not second.exists():
+        while not (first.exists() and second.exists()):  # one is renamed after the other
             answer = client.request("SETUP", sound, Transport=",".join(refused), Session=session)
             assert answer.status == 200
         for file in (first, second):

@@ -29,6 +29,7 @@ WATCHES = [
     for transport in (Transport.TCP, Transport.UDP)
 ]
 NODES = ["player", *(f"player{number}" for number in range(2, 13))]
+PATIENCE_S = 40.0  # a dozen players begin at once
 OUT_S = 3.0  # from the death of a backend until it gets no new clients
 TOLD_S = 16.0  # until the last of its players was told: GStreamer reports every 5 s
 
@@ -88,7 +89,7 @@ def watching(
             watch = Watch(player=kind, node=node, url=url("clip"), transport=transport, seconds=90)
             playing.append(lab.start(watch))
         for one in playing:
-            one.wait_for_frames(20)
+            one.wait_for_frames(20, PATIENCE_S)
         yield playing
     finally:
         for one in playing:
