@@ -26,6 +26,7 @@ COMMANDS = {
     "backends": "view",
     "place": "view",
     "verdicts": "daemon",
+    "doctor": "doctor",
     "review": "review",
     "backend": "backend",
     "lab": "lab",

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from rtspdsr.cli.findings import BitrateOption, bits_per_s, show
 from rtspdsr.errors import PreparationError
 from rtspdsr.model import Address
 from rtspdsr.preparation import DEFAULT_STATE
@@ -16,6 +16,8 @@ from rtspdsr.preparation.network import Network
 from rtspdsr.preparation.persist import Manager, missing_files, render
 from rtspdsr.preparation.plan import DEFAULT_PRIORITY, DEFAULT_TABLE, Request
 from rtspdsr.preparation.steps import Step
+
+RTSP_PORT = 554
 
 app = typer.Typer(
     name="backend",
@@ -49,6 +51,10 @@ Table = Annotated[int, typer.Option(min=1, help="Routing table for the client ro
 Priority = Annotated[int, typer.Option(min=1, max=32765, help="Priority of the rule that leads there.")]
 State = Annotated[
     Path, typer.Option("--state", metavar="FILE", help="The record of what was done, which undo reads.")
+]
+Ports = Annotated[
+    list[int],
+    typer.Option("--port", min=1, max=65535, help="TCP port that the media server listens on; repeatable."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -118,14 +124,29 @@ def check(
             min=0, metavar="SECONDS", help="Listen that long for RTP that leaves from the wrong address."
         ),
     ] = 0,
+    port: Ports = [RTSP_PORT],  # noqa: B006
+    bitrate: BitrateOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Name what is wrong and how to mend it; exits with 4 if anything is.
+    """Look at everything here that real-time media depends on, and say what to mend.
 
-    Without --vip it checks what was prepared, by the record.
+    The preparation, who answers for the VIP, offloads, rings, queues, drops, buffers, packet filter, file
+    descriptors of the media servers, the clock. Changes nothing, takes one to three seconds. Without --vip it
+    goes by what was prepared. Exits with 4 if anything is wrong.
+
+    Examples:
+
+        rtspdsr backend check --bitrate 8M
+
+        rtspdsr backend check --rtp 10
+
+        rtspdsr backend check --json | jq -r '.findings[] | select(.verdict == "wrong") | .mend'
     """
+    rate = bits_per_s(bitrate)
+
+    from rtspdsr.doctor.examine import examine_server
     from rtspdsr.preparation import facts, plan, record
-    from rtspdsr.preparation.check import Verdict, judge, judge_rtp, samples
+    from rtspdsr.preparation.check import judge_rtp
     from rtspdsr.preparation.wire import observe
 
     request = _request(vip, clients, interface, table, priority)
@@ -134,20 +155,11 @@ def check(
         if recorded is None:
             raise PreparationError(f"there is no record {state}; say what to check with --vip")
         request = recorded.request
-    found = facts.read_facts()
-    findings = judge(request, found, [facts.look_up(address) for address in samples(request, found)])
+    findings = examine_server(request, tuple(port), rate)
     if rtp:
-        ways = plan.outward(plan.plan(request, found).routes)
+        ways = plan.outward(plan.plan(request, facts.read_facts()).routes)
         findings.append(judge_rtp(request, observe(ways, request.vips, rtp)))
-    if as_json:
-        print(json.dumps({"findings": [asdict(finding) for finding in findings]}))
-    else:
-        for finding in findings:
-            print(f"{finding.verdict:7} {finding.about}: {finding.measured}")
-            if finding.verdict is not Verdict.OK:
-                print(f"        why:  {finding.why}\n        mend: {finding.mend}")
-    if any(finding.verdict is Verdict.WRONG for finding in findings):
-        raise typer.Exit(PreparationError.exit_code)
+    show(findings, as_json=as_json)
 
 
 @app.command()

@@ -5,9 +5,8 @@ changed here. Each command named as a remedy can be run as it stands.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 
+from rtspdsr.finding import Finding, Verdict, judged
 from rtspdsr.model import Address
 from rtspdsr.preparation.network import LOOPBACK, Facts, Lookup, Route, RouteKind
 from rtspdsr.preparation.persist import held_as
@@ -23,31 +22,6 @@ from rtspdsr.preparation.plan import (
     unroutable,
 )
 from rtspdsr.preparation.wire import Emission, Observation
-
-
-class Verdict(StrEnum):
-    """How a thing stands."""
-
-    OK = "ok"
-    WRONG = "wrong"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing looked at.
-
-    about:    what was looked at
-    measured: what was found
-    why:      why it matters
-    mend:     what to run or do if it is wrong; empty if it is not
-    """
-
-    about: str
-    verdict: Verdict
-    measured: str
-    why: str
-    mend: str = ""
 
 
 def samples(request: Request, facts: Facts) -> list[Address]:
@@ -118,8 +92,7 @@ def _told(emission: Emission, packets: int) -> str:
 
 
 def _finding(about: str, right: bool, measured: str, why: str, mend: str) -> Finding:
-    verdict = Verdict.OK if right else Verdict.WRONG
-    return Finding(about=about, verdict=verdict, measured=measured, why=why, mend="" if right else mend)
+    return judged(about, Verdict.OK if right else Verdict.WRONG, measured, why, mend)
 
 
 def _loopback(facts: Facts) -> Finding:

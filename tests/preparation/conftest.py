@@ -18,8 +18,9 @@ from typing import TypeVar
 import pytest
 from pyroute2.netns import setns
 
+from rtspdsr.finding import Finding
 from rtspdsr.preparation import apply, facts, plan, record
-from rtspdsr.preparation.check import Finding, judge, samples
+from rtspdsr.preparation.check import judge, samples
 from rtspdsr.preparation.plan import Request
 from rtspdsr.preparation.steps import Step
 

@@ -5,7 +5,8 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from rtspdsr.preparation.check import Finding, Verdict, judge, judge_rtp
+from rtspdsr.finding import Finding, Verdict
+from rtspdsr.preparation.check import judge, judge_rtp
 from rtspdsr.preparation.network import Facts, HeldAddress, Link, Lookup
 from rtspdsr.preparation.plan import Request
 from rtspdsr.preparation.wire import Emission, Observation

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from rtspdsr.errors import PreparationError
+from rtspdsr.finding import Verdict
 from rtspdsr.preparation import facts as machine
 from rtspdsr.preparation import plan as planning
-from rtspdsr.preparation.check import Verdict
 from rtspdsr.preparation.network import MAIN_TABLE, Facts, Hop, Link, Present, Route
 from rtspdsr.preparation.persist import Manager, missing_files, render
 from rtspdsr.preparation.plan import Request, plan

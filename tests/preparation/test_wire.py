@@ -10,8 +10,9 @@ from scapy.layers.inet import IP, TCP, UDP, IPOption
 from scapy.layers.inet6 import IPv6
 from scapy.packet import Packet
 
+from rtspdsr.finding import Verdict
 from rtspdsr.model import Address
-from rtspdsr.preparation.check import Verdict, judge_rtp
+from rtspdsr.preparation.check import judge_rtp
 from rtspdsr.preparation.wire import Emission, observe, parse_clients, parse_udp
 
 from .conftest import CLIENT4, CLIENT6, REQUEST, SERVER4, SERVER6, VIP4, VIP6, Wire
