@@ -105,7 +105,7 @@ def _program(balancer: Balancer, machine: Machine) -> Iterator[Finding]:
                 Verdict.WRONG,
                 "another XDP program holds the interface",
                 why,
-                f"ip link set dev {name} xdp off  # if nobody needs it",
+                f"ip link set dev {name} xdp off  # if nobody needs it; refused: bpftool link",
             )
         elif balancer.status is not None:
             yield judged(
@@ -322,7 +322,15 @@ def _member(member: Member, balancer: Balancer) -> Finding:
         measured = f"{told['state']}: {told['problem'] or 'for no reason that the daemon knows'}"
         mend = f"ping -c 3 {member.addresses[0]}; on {member.name}: rtspdsr backend check"
         return judged(about, Verdict.WRONG, measured, "it gets no new clients", mend)
+    if told is None and not _resolved(member, balancer):
+        measured = f"nobody answers ARP or ND for {' or '.join(map(str, member.addresses))}"
+        mend = f"ping -c 3 {member.addresses[0]}  # is it on, in this network, and is that its address?"
+        return judged(about, Verdict.WRONG, measured, "it gets no clients", mend)
     return judged(about, Verdict.OK, told["state"] if told else "a neighbour", why, "")
+
+
+def _resolved(member: Member, balancer: Balancer) -> bool:
+    return any(set(member.addresses) & set(addresses) for addresses in balancer.known.values())
 
 
 def _sizes(balancer: Balancer, machine: Machine) -> Iterator[Finding]:

@@ -161,7 +161,7 @@ def _sending(interface: Interface, counters: Counters) -> Iterator[Finding]:
             Verdict.ADVICE,
             f"{interface.queue}: it may delay, limit or drop what is sent",
             why,
-            f"tc qdisc replace dev {name} root fq",
+            f"tc qdisc del dev {name} root",
         )
     else:
         yield judged(

@@ -29,6 +29,7 @@ SMALL = 84  # what ping sends by default
 SIZES = (8900, 4000, 1500, 1492, 1480, 1450, 1420, 1400, 1360, 1280, 1024, 576)  # MTUs that are met
 ASK_S = 0.8
 RTN_LOCAL = 2
+SCOPE_LINK = 253
 
 IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, IPV6_DONTFRAG = 10, 23, 62  # linux/in.h, linux/in6.h
 PMTUDISC_PROBE = 3  # forbid fragments, and do not believe a smaller MTU learned before
@@ -36,9 +37,10 @@ ECHO = {4: (8, 0), 6: (128, 129)}  # types of request and reply
 HEADER = {4: 20, 6: 40}
 ICMP = struct.Struct("!BBHHH")
 
-ETH_P_ARP = 0x0806
+ETH_P_ARP, ETH_P_IPV6 = 0x0806, 0x86DD
 ARP = struct.Struct("!HHBBH6s4s6s4s")
 NS, NA = 135, 136
+SOLICITATION = struct.Struct("!BBHI16sBB6s")
 LINK_ADDRESS = {1, 2}  # options of a solicitation and an advertisement
 
 
@@ -163,7 +165,7 @@ def claims(vips: Iterable[Address], interfaces: Iterable[Interface]) -> list[Cla
                 heard[made] = interface, version
                 for vip in vips:
                     if vip.version == version:
-                        _ask(made, interface, vip)
+                        _ask(interface, vip)
         end = time.monotonic() + ASK_S
         while heard and (left := end - time.monotonic()) > 0:
             for ready in select.select(list(heard), [], [], left)[0]:
@@ -190,26 +192,55 @@ def parse_advertisement(message: bytes) -> tuple[Address, str] | None:
 
 
 def _asker(interface: Interface, version: int) -> socket.socket:
+    """A socket that hears the answers."""
     if version == 4:
         made = _raw(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ARP))
         made.bind((interface.name, ETH_P_ARP))
-        return made
-    made = _raw(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.name.encode())
-    made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+    else:
+        made = _raw(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.name.encode())
     return made
 
 
-def _ask(asker: socket.socket, interface: Interface, vip: Address) -> None:
+def _ask(interface: Interface, vip: Address) -> None:
+    """Send one question.
+
+    As a whole frame: the daemon joins the group of an IPv6 VIP, and the kernel would deliver a packet to that
+    group to this machine alone.
+    """
     own = bytes.fromhex(interface.mac.replace(":", ""))
-    with suppress(OSError):  # an interface without IPv6
-        if vip.version == 4:
-            question = ARP.pack(1, 0x0800, 6, 4, 1, own, bytes(4), bytes(6), vip.packed)
-            asker.send(b"\xff" * 6 + own + ETH_P_ARP.to_bytes(2) + question)
-        else:
-            group = IPv6Address(b"\xff\x02" + bytes(9) + b"\x01\xff" + vip.packed[-3:])
-            question = struct.pack("!BBHI16sBB6s", NS, 0, 0, 0, vip.packed, 1, 1, own)
-            asker.sendto(question, (str(group), 0, 0, socket.if_nametoindex(interface.name)))
+    kind = ETH_P_ARP if vip.version == 4 else ETH_P_IPV6
+    frame = question(vip, own, _link_local(interface.name))
+    with _raw(socket.AF_PACKET, socket.SOCK_RAW, 0) as sender, suppress(OSError):
+        sender.sendto(frame, (interface.name, kind))
+
+
+def question(vip: Address, own: bytes, source: IPv6Address) -> bytes:
+    """The frame that asks who has a VIP.
+
+    own:    our MAC address
+    source: our link-local address; ARP needs none
+    """
+    if vip.version == 4:
+        asked = ARP.pack(1, 0x0800, 6, 4, 1, own, bytes(4), bytes(6), vip.packed)
+        return b"\xff" * 6 + own + ETH_P_ARP.to_bytes(2) + asked
+    group = b"\xff\x02" + bytes(9) + b"\x01\xff" + vip.packed[-3:]
+    body = SOLICITATION.pack(NS, 0, 0, 0, vip.packed, 1, 1, own)
+    pseudo = source.packed + group + struct.pack("!II", len(body), socket.IPPROTO_ICMPV6)
+    body = body[:2] + _checksum(pseudo + body).to_bytes(2) + body[4:]
+    head = struct.pack("!IHBB", 6 << 28, len(body), socket.IPPROTO_ICMPV6, 255) + source.packed + group
+    return b"\x33\x33" + group[-4:] + own + ETH_P_IPV6.to_bytes(2) + head + body
+
+
+def _link_local(interface: str) -> IPv6Address:
+    """An interface's own link-local address; unspecified if it has none."""
+    with IPRoute() as netlink:
+        index = socket.if_nametoindex(interface)
+        for held in netlink.get_addr(family=socket.AF_INET6, index=index, scope=SCOPE_LINK):
+            address = IPv6Address(held.get_attr("IFA_ADDRESS"))
+            if not address.is_multicast:
+                return address
+    return IPv6Address(0)
 
 
 def _raw(family: int, kind: int, protocol: int) -> socket.socket:

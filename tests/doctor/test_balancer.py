@@ -106,6 +106,13 @@ CASES: dict[str, tuple[dict[str, Any], str, Verdict, str, str]] = {
         "an address of this machine",
         "ip address show",
     ),
+    "a backend that nobody heard of": (
+        {"known": {}, "backends": ()},
+        "backend cams/cam-a",
+        Verdict.WRONG,
+        "nobody answers ARP or ND for 192.0.2.21",
+        "ping -c 3 192.0.2.21",
+    ),
     "a backend down": (
         {"backends": (DOWN,)},
         "backend cams/cam-a",

@@ -2,10 +2,12 @@
 
 import os
 import socket
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
 import pytest
+from scapy.layers.inet6 import ICMPv6ND_NS, ICMPv6NDOptSrcLLAddr, IPv6
+from scapy.layers.l2 import ARP, Ether
 
 from rtspdsr.doctor import facts, reach, sockets
 from rtspdsr.doctor.machine import Interrupt
@@ -92,6 +94,21 @@ def test_who_listens() -> None:
         assert 0 < found.descriptors.used < found.descriptors.most
         port = listening.getsockname()[1]
     assert sockets.listeners([port]) == []
+
+
+@pytest.mark.parametrize("vip", ["192.0.2.10", "2001:db8::10"])
+def test_questions_for_a_vip(vip: str) -> None:
+    own, source = bytes.fromhex("020000000002"), IPv6Address("fe80::2")
+    frame = Ether(reach.question(ip_address(vip), own, source))
+    if ARP in frame:
+        assert (frame[ARP].op, frame[ARP].psrc, frame[ARP].pdst) == (1, "0.0.0.0", vip)
+        assert frame.dst == "ff:ff:ff:ff:ff:ff"
+        return
+    assert (frame.dst, frame[IPv6].src, frame[IPv6].hlim) == ("33:33:ff:00:00:10", str(source), 255)
+    asked = frame[ICMPv6ND_NS]
+    assert (asked.tgt, asked[ICMPv6NDOptSrcLLAddr].lladdr) == (vip, "02:00:00:00:00:02")
+    sent, asked.cksum = asked.cksum, None
+    assert IPv6(bytes(frame[IPv6]))[ICMPv6ND_NS].cksum == sent
 
 
 def test_answers_of_neighbours() -> None:

@@ -108,7 +108,7 @@ SERVING = {
         replace(NIC, queue="tbf"),
         "eth0: queueing",
         Verdict.ADVICE,
-        "tc qdisc replace dev eth0 root fq",
+        "tc qdisc del dev eth0 root",
     ),
     "short queue": (replace(NIC, length=10), "eth0: transmit", Verdict.ADVICE, "txqueuelen 1000"),
 }
