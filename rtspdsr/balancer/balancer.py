@@ -13,6 +13,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -29,7 +30,9 @@ from rtspdsr.balancer.fleet import Fleet
 from rtspdsr.balancer.journal import Journal
 from rtspdsr.balancer.registry import Registry
 from rtspdsr.balancer.slottables import SlotTables
-from rtspdsr.balancer.upkeep import Upkeep
+from rtspdsr.balancer.supervisor import Supervisor
+from rtspdsr.balancer.upkeep import Job, Upkeep
+from rtspdsr.balancer.vitals import Vitals
 from rtspdsr.clientnames import client_name
 from rtspdsr.config import Config, diff, load
 from rtspdsr.core.events import (
@@ -67,9 +70,12 @@ REPEAT_S = 1.0  # repeated faults are counted, and told once in this time
 class Balancer:
     """One daemon over one forwarding core."""
 
-    def __init__(self, config: Config, path: Path, dataplane: Dataplane, journal: Journal) -> None:
+    def __init__(
+        self, config: Config, path: Path, dataplane: Dataplane, journal: Journal, supervisor: Supervisor
+    ) -> None:
         self._config, self._path = config, path
         self._listen = settings.listen(config)
+        self._supervisor = supervisor
         self._dataplane, self._journal = dataplane, journal
         registry = Registry(
             config.dataplane.services_max,
@@ -104,12 +110,13 @@ class Balancer:
         self._started_at = time.monotonic()
 
     @classmethod
-    async def open(cls, path: Path) -> Self:
+    async def open(cls, path: Path, supervisor: Supervisor) -> Self:
         """Read the configuration and load the forwarding core. Raises RtspDsrError."""
         config = await asyncio.to_thread(load, path)
+        await supervisor.starting("loading the forwarding core")
         home = Home(config.dataplane.bpffs, config.dataplane.interfaces)
         dataplane = await asyncio.to_thread(Dataplane.load, home, settings.sizes(config))
-        return cls(config, path, dataplane, Journal(settings.journal_directory(config)))
+        return cls(config, path, dataplane, Journal(settings.journal_directory(config)), supervisor)
 
     # --- life
 
@@ -134,28 +141,33 @@ class Balancer:
     async def _serve(self) -> None:
         self._configure()
         settings.write_effective(self._config)
+        await self._supervisor.starting(f"taking over {len(self._dataplane.adopted)} pins")
         self._restore()
         gc.collect()
         gc.freeze()  # a full collection of what stands from here on would hold the loop for 10 ms and more
         detour = Detour(self._dataplane, self._receive, self._claimed, self._applier.failed)
         upkeep = Upkeep(self._dataplane, self.tracker, self._journal, self._applier)
+        vitals = Vitals(self._dataplane, detour, self._say)
         admin = Admin(self, self._config.daemon.run_dir, self._listen)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._follow_network())]
             await self._take_over()
             detour.start()
             await admin.start()
-            jobs = [
+            jobs: list[Job] = [
                 *upkeep.tasks(),
                 self._reloads,
                 self._tables.run,
                 self._watch,
                 self._checks.run,
                 self._evictor.run,
+                partial(self._supervisor.watch, vitals.problem, self._in_words),
             ]
             tasks += [group.create_task(job()) for job in jobs]
             self._say(DaemonStarted(at=_now(), mode=self._modes, adopted=len(self._dataplane.adopted)))
+            await self._supervisor.ready(self._in_words())
             await self._stop.wait()
+            await self._supervisor.stopping()
             for task in tasks:
                 task.cancel()
         self._dataplane.renew(0)  # from here on XDP forwards by itself
@@ -295,7 +307,9 @@ class Balancer:
         while True:
             await self._reload.wait()
             self._reload.clear()
+            await self._supervisor.reloading()
             await self.reload()
+            await self._supervisor.ready(self._in_words())
 
     async def reload(self) -> None:
         """Read the configuration again; a bad one is refused, and the old one stays in force."""
@@ -320,6 +334,11 @@ class Balancer:
             settings.write_effective(self._config)
         except RtspDsrError as error:  # in force it is all the same
             self._applier.failed(error)
+
+    def _in_words(self) -> str:
+        """How the daemon stands, for ``systemctl status``."""
+        modes = ", ".join(f"{interface} ({mode})" for interface, mode in self._modes.items())
+        return f"forwarding on {modes}; {len(self.tracker.sessions)} sessions, {self._dataplane.pins} pins"
 
     def place(self, service: str, client: Address, backend: str) -> None:
         """Send a client's new connections to a backend while it has sessions. Raises RtspDsrError."""

@@ -7,6 +7,7 @@ itself, while nobody renewed the deadline, is read late: a session that began th
 """
 
 import asyncio
+import select
 import time
 from collections import deque
 from collections.abc import Callable
@@ -44,11 +45,19 @@ class Detour:
         self._rings = dataplane.listen(self._segments.append, self._notice)
         self._loop = asyncio.get_running_loop()
         self._working = False
+        self._poll = select.poll()
+        self._poll.register(self._rings.fileno(), select.POLLIN)
+        self.read = 0
         self.notices_lost = 0
 
     def start(self) -> None:
         """Begin to read."""
         self._loop.add_reader(self._rings.fileno(), self._readable)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything is in the rings, or taken from them and not read yet."""
+        return bool(self._segments or self._notices or self._poll.poll(0))
 
     def stop(self) -> None:
         """Read no more, and send on what was taken from the ring."""
@@ -77,6 +86,7 @@ class Detour:
 
     def _one(self) -> None:
         """One segment if there is any, else one notice: nothing starves the segments."""
+        self.read += 1
         if self._segments:
             self._read_segment(self._segments.popleft())
         else:

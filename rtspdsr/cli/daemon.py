@@ -1,6 +1,7 @@
 """``rtspdsr run``, ``detach`` and ``verdicts``: the daemon, its end, and what the XDP program counted."""
 
 import asyncio
+import faulthandler
 import json
 from pathlib import Path
 from typing import Annotated
@@ -21,11 +22,14 @@ def run(config: ConfigOption = CONFIG) -> None:
     Example: rtspdsr run --config rtspdsr.toml
     """
     from rtspdsr.balancer.balancer import Balancer
+    from rtspdsr.balancer.supervisor import Supervisor
 
     async def serve() -> None:
-        balancer = await Balancer.open(config)
-        await balancer.run()
+        async with Supervisor.of_this_process() as supervisor:
+            balancer = await Balancer.open(config, supervisor)
+            await balancer.run()
 
+    faulthandler.enable()  # a watchdog's SIGABRT leaves on standard error where the daemon hung
     asyncio.run(serve())
 
 

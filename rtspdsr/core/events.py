@@ -554,6 +554,13 @@ class AttachNotice(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WatchdogWithheld(Event):
+    """The daemon does not do its work, and gives the service manager no sign of life: a restart mends it."""
+
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonStopped(Event):
     """The daemon ends. ``forwarding`` says what goes on without it."""
 

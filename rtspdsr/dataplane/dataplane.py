@@ -296,6 +296,12 @@ class Dataplane:
         """Move the tracker's deadline, seconds on the monotonic clock; past it XDP detours nothing."""
         struct.pack_into("=Q", self._control, 0, int(alive_until * 1e9))
 
+    @property
+    def alive_until(self) -> float:
+        """The tracker's deadline as XDP reads it."""
+        (nanoseconds,) = struct.unpack_from("=Q", self._control)
+        return float(nanoseconds / 1e9)
+
     # --- counters
 
     @property

@@ -8,7 +8,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -62,9 +62,17 @@ class Daemon:
         if mode is XdpMode.NATIVE:
             self._pass_at_peer()
 
-    def start(self) -> None:
-        """Start it; return once it forwards and every backend is up."""
-        command = [sys.executable, "-m", "rtspdsr", "run", "--config", str(self.config)]
+    @property
+    def command(self) -> list[str]:
+        """What runs it."""
+        return [sys.executable, "-m", "rtspdsr", "run", "--config", str(self.config)]
+
+    def start(self, under: Sequence[str] = ()) -> None:
+        """Start it; return once it forwards and every backend is up.
+
+        under: a command that becomes the one behind it, such as ``setpriv`` with its arguments
+        """
+        command = [*under, *self.command]
         namespace = self._topology.namespace(self._topology.balancer.name)
         self._processes.start(NAME, namespace, command)
         wait_until(self._serves, READY_WAIT_S, "the daemon to serve all backends", self.process)

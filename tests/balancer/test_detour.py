@@ -100,6 +100,18 @@ async def test_a_segment_is_read_and_then_sent_on_unchanged_but_for_its_mac_addr
         assert got[12:] == frame()[12:]
 
 
+async def test_what_waits_in_the_ring_is_seen_until_it_is_read(wire: Wire) -> None:
+    async with standing(wire) as stand:
+        detour, deadline = stand.detour, time.monotonic() + 20
+        waiting = [detour.waiting]
+        stand.far.send(frame())
+        while not waiting[-1] and time.monotonic() < deadline:  # the loop has no turn, and reads nothing
+            waiting.append(detour.waiting)
+        assert (waiting[0], waiting[-1], detour.read) == (False, True, 0)
+        await until(lambda: detour.read)
+        assert detour.waiting is False
+
+
 async def test_a_fault_while_reading_costs_no_segment_and_the_next_one_is_read(wire: Wire) -> None:
     async with standing(wire) as stand:
         stand.fault = RuntimeError("a fault of ours")
