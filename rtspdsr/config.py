@@ -21,7 +21,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidato
 from rtspdsr.clientnames import ClientAddresses
 from rtspdsr.conflicts import conflicts, usable
 from rtspdsr.errors import ConfigError
-from rtspdsr.model import Address
+from rtspdsr.model import Address, PlaceBy, Schedule
 
 PORTS_MAX = 8  # SERVICE_PORTS in shared.h
 SERVICES_MAX = 256  # each takes two halves of 65,537 slots, 512 KiB
@@ -221,6 +221,7 @@ class BackendSection(Section):
     name: Name
     addresses: Annotated[tuple[ConfigAddress, ...], Field(min_length=1)]
     weight: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 100
+    max_sessions: Annotated[int, Field(strict=True, ge=0, le=ENTRIES_MAX)] = 0
 
 
 class ServiceSection(Section):
@@ -230,6 +231,9 @@ class ServiceSection(Section):
     vips: Annotated[tuple[ConfigAddress, ...], Field(min_length=1)]
     ports: Annotated[tuple[Port, ...], Field(min_length=1, max_length=PORTS_MAX)] = (554,)
     opaque_ports: tuple[Port, ...] = ()
+    schedule: Schedule = Schedule.HASH
+    place_by: PlaceBy = PlaceBy.CLIENT
+    slow_start_s: Annotated[float, Field(strict=True, ge=0, le=3600, allow_inf_nan=False)] = 0.0
     health: HealthSection = HealthSection()
     backends: Annotated[tuple[BackendSection, ...], Field(min_length=1, alias="backend")]
 
@@ -403,7 +407,7 @@ def _diff_services(old: Config, new: Config) -> list[str]:
                 f"backends {', '.join(backend.name for backend in service.backends)}"
             )
             continue
-        for key in ("vips", "ports", "opaque_ports"):
+        for key in ("vips", "ports", "opaque_ports", "schedule", "place_by", "slow_start_s"):
             changes += _changed(f"service {name!r}: {key}", getattr(was[name], key), getattr(service, key))
         changes += _diff_health(was[name], service)
         changes += _diff_backends(was[name], service)
@@ -430,7 +434,7 @@ def _diff_backends(old: ServiceSection, new: ServiceSection) -> list[str]:
         if name not in was:
             changes.append(f"{prefix} {name!r} added, {_plain(backend.addresses)}, weight {backend.weight}")
             continue
-        for key in ("addresses", "weight"):
+        for key in ("addresses", "weight", "max_sessions"):
             changes += _changed(f"{prefix} {name!r}: {key}", getattr(was[name], key), getattr(backend, key))
     return changes
 

@@ -167,6 +167,22 @@ class BackendState(StrEnum):
     DOWN = "down"  #: resolved, but not healthy
 
 
+class Schedule(StrEnum):
+    """Which backend a new client goes to. Clients that have sessions follow them."""
+
+    HASH = "hash"  #: by its address, the same on every balancer (weighted rendezvous)
+    ROUND_ROBIN = "weighted-round-robin"
+    LEAST_SESSIONS = "least-sessions"
+    LEAST_BANDWIDTH = "least-bandwidth"
+
+
+class PlaceBy(StrEnum):
+    """What is placed on a backend as one."""
+
+    CLIENT = "client"  #: an address, with all its connections and datagrams
+    CONNECTION = "connection"  #: each connection by itself
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
     """A media server.
@@ -174,12 +190,14 @@ class Backend:
     backend_id: key in the ``backends`` map, counted from 1; kept as long as the address is configured
     addresses:  its real addresses, one a family at most; never the VIP
     weight:     its share of new clients, relative to the other backends of the service
+    max_sessions: with so many it gets no new clients; 0 for any number
     """
 
     backend_id: int
     name: str
     addresses: tuple[Address, ...]
-    weight: int = 100
+    weight: float = 100
+    max_sessions: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +207,7 @@ class Service:
     service_id: key of its slot table, counted from 0; kept as long as the name is configured
     ports:      TCP ports on which the VIP speaks RTSP
     opaque:     those of ``ports`` that carry TLS (rtsps), which checks only connect to
+    slow_start_s: how long the share of a backend that comes back takes to grow whole, seconds
     """
 
     service_id: int
@@ -197,3 +216,6 @@ class Service:
     ports: tuple[int, ...] = (554,)
     opaque: tuple[int, ...] = ()
     backends: tuple[Backend, ...] = field(default=())
+    schedule: Schedule = Schedule.HASH
+    place_by: PlaceBy = PlaceBy.CLIENT
+    slow_start_s: float = 0.0

@@ -92,6 +92,8 @@ KEYS: Mapping[str, str] = {
     "still_s": "seconds without any sign of progress",
     "standing": "of a backend, by what its clients tell: `good` or `poor`",
     "backends": "how many backends a service has",
+    "sessions": "of a backend, with the connections that cannot be read",
+    "sessions_max": "its `max_sessions`",
     "backends_down": "how many of them are down",
     # the daemon
     "shares": "slots of each backend, by name",

@@ -28,6 +28,12 @@ class ServiceBackend(TypedDict):
     """what is wrong with it, in words; empty if nothing is"""
     weight: int
     """its share of new clients, relative to the others"""
+    share: float
+    """how much of its weight counts now: less than 1 in a slow start"""
+    max_sessions: int
+    """with so many it gets no new clients; 0 for any number"""
+    full: bool
+    """whether it gets none for that"""
     sessions: int
     client_packets: int
     """packets from clients that were sent to it"""
@@ -51,6 +57,11 @@ class ServiceAnswer(TypedDict):
     name: str
     vips: list[str]
     ports: list[int]
+    schedule: str
+    """how new clients are placed: ``hash``, ``weighted-round-robin``, ``least-sessions`` or
+    ``least-bandwidth``"""
+    place_by: str
+    """what is placed as one: ``client`` or ``connection``"""
     client_packets: int
     """packets from clients to its VIPs"""
     client_bytes: int

@@ -28,6 +28,7 @@ from rtspdsr.balancer.detour import Detour
 from rtspdsr.balancer.evictor import Evictor
 from rtspdsr.balancer.fleet import Fleet
 from rtspdsr.balancer.journal import Journal
+from rtspdsr.balancer.placing import Placing
 from rtspdsr.balancer.registry import Registry
 from rtspdsr.balancer.slottables import SlotTables
 from rtspdsr.balancer.supervisor import Supervisor
@@ -55,7 +56,7 @@ from rtspdsr.dataplane.bpffs import Home
 from rtspdsr.dataplane.dataplane import Dataplane
 from rtspdsr.dataplane.loader import Attachment
 from rtspdsr.errors import ConfigError, InterfaceGone, RtspDsrError
-from rtspdsr.model import Address, BackendState, Segment, Service
+from rtspdsr.model import Address, BackendState, PlaceBy, Segment, Service
 from rtspdsr.network.announcer import Announcer
 from rtspdsr.network.links import LinkChange, Restored
 from rtspdsr.network.neighbours import Neighbours
@@ -84,8 +85,9 @@ class Balancer:
             dataplane.left.backends,
         )
         self.fleet = Fleet(dataplane, registry, self._changed)
-        self._tables = SlotTables(dataplane, self.fleet.usable, self._filled)
         self.tracker = Tracker(settings.limits(config), _names())
+        self._placing = Placing(dataplane, self.tracker, self.fleet, self._changed, self.apply)
+        self._tables = SlotTables(dataplane, self._placing.usable, self._filled)
         self.health = Health(jitter())
         self._standings = Standings()
         self._checks = Checks(self.fleet, self.health, self.apply, config)
@@ -143,6 +145,7 @@ class Balancer:
         settings.write_effective(self._config)
         await self._supervisor.starting(f"taking over {len(self._dataplane.adopted)} pins")
         self._restore()
+        self._placing.settle()
         gc.collect()
         gc.freeze()  # a full collection of what stands from here on would hold the loop for 10 ms and more
         detour = Detour(self._dataplane, self._receive, self._claimed, self._applier.failed)
@@ -158,6 +161,7 @@ class Balancer:
                 *upkeep.tasks(),
                 self._reloads,
                 self._tables.run,
+                self._placing.run,
                 self._watch,
                 self._checks.run,
                 self._evictor.run,
@@ -187,6 +191,7 @@ class Balancer:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(RESOLVE_S):
                     await self.fleet.settled.wait()
+            self._placing.settle()
             await self._tables.settle()
         await self._attach()
         self._unheard(await self._announcer.watch(self.fleet.vips()))
@@ -238,6 +243,7 @@ class Balancer:
         """Show an event to those who look on."""
         self._standings.note(event)
         self._chronicle.note(event)
+        self._placing.note(event)
 
     def _receive(self, segment: Segment) -> None:
         self.apply(self.tracker.receive(segment, _now()))
@@ -345,6 +351,11 @@ class Balancer:
         one, chosen = self.fleet.find(service, backend)
         if self.fleet.state(chosen) is not BackendState.UP:
             raise RtspDsrError(f"backend {backend} takes no new clients: it is {self.fleet.state(chosen)}")
+        if one.place_by is PlaceBy.CONNECTION:
+            raise RtspDsrError(
+                f"service {service} places every connection by itself (place_by), not clients; "
+                "drain the backend that the client is not to go to"
+            )
         self._dataplane.place_client(one.service_id, client, chosen.backend_id)
 
     def status(self) -> StatusAnswer:
@@ -360,7 +371,9 @@ class Balancer:
             "reinjections_failed": self._dataplane.reinjections_failed,
             "lines_dropped": self._file.dropped_lines,
             "journal_failed": self._journal.failed,
-            "services": status.services(self._dataplane, self.fleet, self.health, self.tracker),
+            "services": status.services(
+                self._dataplane, self.fleet, self.health, self.tracker, self._placing
+            ),
         }
 
     def backends(self) -> list[BackendAnswer]:

@@ -71,9 +71,13 @@ class Registry:
                     name=one.name,
                     addresses=one.addresses,
                     weight=one.weight,
+                    max_sessions=one.max_sessions,
                 )
                 for one in section.backends
             ),
+            schedule=section.schedule,
+            place_by=section.place_by,
+            slow_start_s=section.slow_start_s,
         )
 
     def _backend(self, service_id: int, addresses: tuple[Address, ...]) -> int:

@@ -10,7 +10,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from rtspdsr.core.schedule import Schedule
+from rtspdsr.core.schedule import Rendezvous
 from rtspdsr.dataplane.dataplane import Dataplane
 from rtspdsr.model import Backend, Service
 
@@ -30,7 +30,7 @@ class SlotTables:
     def __init__(self, dataplane: Dataplane, usable: Usable, filled: Filled) -> None:
         self._dataplane = dataplane
         self._usable, self._filled = usable, filled
-        self._schedule = Schedule()
+        self._rendezvous = Rendezvous()
         self._wanted: dict[int, Service] = {}
         self._wake = asyncio.Event()
 
@@ -59,7 +59,7 @@ class SlotTables:
             self._filled(service, {})
             return
         slots: array[int] = array("H")
-        for piece in self._schedule.fill(backends):
+        for piece in self._rendezvous.fill(backends):
             slots.extend(piece)
             await asyncio.sleep(0)
         self._dataplane.write_slots(service.service_id, slots)

@@ -7,6 +7,7 @@ from collections import Counter
 
 from rtspdsr.admin.answers import BackendAnswer, CheckAnswer, ServiceAnswer
 from rtspdsr.balancer.fleet import Fleet
+from rtspdsr.balancer.placing import Placing
 from rtspdsr.core.health import Checked, Health, Outcome
 from rtspdsr.core.standing import Standings
 from rtspdsr.core.tracker import Tracker
@@ -14,10 +15,12 @@ from rtspdsr.dataplane.dataplane import Dataplane
 from rtspdsr.model import Backend, Service
 
 
-def services(dataplane: Dataplane, fleet: Fleet, health: Health, tracker: Tracker) -> list[ServiceAnswer]:
+def services(
+    dataplane: Dataplane, fleet: Fleet, health: Health, tracker: Tracker, placing: Placing
+) -> list[ServiceAnswer]:
     """Every service with its backends, their states, sessions, and traffic from clients."""
     sessions = Counter(one.backend_id for one in tracker.sessions.values())
-    return [_service(one, dataplane, fleet, health, tracker, sessions) for one in fleet.services]
+    return [_service(one, dataplane, fleet, health, tracker, placing, sessions) for one in fleet.services]
 
 
 def _service(
@@ -26,6 +29,7 @@ def _service(
     fleet: Fleet,
     health: Health,
     tracker: Tracker,
+    placing: Placing,
     sessions: Counter[int],
 ) -> ServiceAnswer:
     carried = dataplane.service_traffic(service.service_id)
@@ -33,6 +37,8 @@ def _service(
         "name": service.name,
         "vips": [str(vip) for vip in service.vips],
         "ports": list(service.ports),
+        "schedule": service.schedule,
+        "place_by": service.place_by,
         "client_packets": carried.packets,
         "client_bytes": carried.bytes,
         "backends": [
@@ -41,7 +47,10 @@ def _service(
                 "addresses": [str(address) for address in one.addresses],
                 "state": fleet.state(one),
                 "problem": _problem(fleet, health, one),
-                "weight": one.weight,
+                "weight": int(one.weight),
+                "share": placing.share(one),
+                "max_sessions": one.max_sessions,
+                "full": placing.is_full(one),
                 "sessions": sessions[one.backend_id],
                 "client_packets": (to_it := dataplane.backend_traffic(one.backend_id)).packets,
                 "client_bytes": to_it.bytes,

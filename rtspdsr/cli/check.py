@@ -36,6 +36,7 @@ def check(
         rtspdsr check --config new.toml --against old.toml --json | jq -r '.changes[]'
     """
     from rtspdsr import config as configuration
+    from rtspdsr.cautions import cautions
 
     try:
         new = configuration.load(config)
@@ -48,10 +49,20 @@ def check(
     changes = None if old is None else configuration.diff(old, new)
     if as_json:
         typer.echo(
-            json.dumps({"file": str(config), "valid": True, "mistakes": [], "changes": changes}, indent=2)
+            json.dumps(
+                {
+                    "file": str(config),
+                    "valid": True,
+                    "mistakes": [],
+                    "cautions": cautions(new),
+                    "changes": changes,
+                },
+                indent=2,
+            )
         )
     else:
-        typer.echo("\n".join([_summary(config, new), *_what_changes(changes)]))
+        said = [f"caution: {one}" for one in cautions(new)]
+        typer.echo("\n".join([_summary(config, new), *said, *_what_changes(changes)]))
 
 
 def _to_compare(new: "Config", diff: bool, against: Path | None) -> "Config | None":

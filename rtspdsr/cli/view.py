@@ -33,13 +33,14 @@ def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     )
     for service in answer["services"]:
         table = Table("backend", "state", "weight", "sessions", "packets", "bytes from clients")
-        table.title = f"{service['name']}: {', '.join(service['vips'])}"
+        alone = ", each connection by itself" * (service["place_by"] == "connection")
+        table.title = f"{service['name']}: {', '.join(service['vips'])}, {service['schedule']}{alone}"
         for one in service["backends"]:
             table.add_row(
                 one["name"],
-                one["state"],
-                str(one["weight"]),
-                str(one["sessions"]),
+                one["state"] + ", full" * one["full"],
+                f"{one['weight']}" + f" ({one['share']:.0%})" * (one["share"] < 1),
+                f"{one['sessions']}" + f" of {one['max_sessions']}" * bool(one["max_sessions"]),
                 f"{one['client_packets']:,}",
                 f"{one['client_bytes']:,}",
             )

@@ -462,6 +462,30 @@ class TableFilled(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BackendFull(Event):
+    """A backend has its ``max_sessions``, and gets no new clients; told once a minute at most.
+
+    sessions: with the connections that cannot be read
+    """
+
+    service_id: int
+    backend_id: int
+    sessions: int
+    sessions_max: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceFull(Event):
+    """Every backend of a service that takes clients is full: new ones get no answer (NO_ROOM).
+
+    backends: how many they are
+    """
+
+    service_id: int
+    backends: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VipClaimed(Event):
     """Another machine answers for a VIP: two owners of one address.
 

@@ -4,6 +4,8 @@ It is handed the beginning and end of whatever binds a client to a backend, and 
 placed there and when it is free again. It keeps one entry per client with sessions, and for a linger after.
 """
 
+from collections import Counter
+
 from rtspdsr.core.events import ClientPlaced, ClientReleased, Event
 from rtspdsr.model import Address
 
@@ -31,9 +33,14 @@ class Placements:
 
     def __init__(self) -> None:
         self._placements: dict[tuple[int, Address], Placement] = {}
+        self._loads: Counter[int] = Counter()
 
     def __len__(self) -> int:
         return len(self._placements)
+
+    def load(self, backend_id: int) -> int:
+        """How many bonds there are to a backend."""
+        return self._loads[backend_id]
 
     def bind(
         self, service_id: int, client: Address, backend_id: int, now: float, said: list[Event]
@@ -45,12 +52,14 @@ class Placements:
             placement = self._placements[key] = Placement(service_id, client)
         placement.bonds[backend_id] = placement.bonds.pop(backend_id, 0) + 1  # now the last one
         placement.released_at = None
+        self._loads[backend_id] += 1
         self._place(placement, now, said)
         return placement
 
     def unbind(self, placement: Placement, backend_id: int, now: float, said: list[Event]) -> None:
         """A session of the client has ended; with the last one its linger begins."""
         placement.bonds[backend_id] -= 1
+        self._loads[backend_id] -= 1
         if not placement.bonds[backend_id]:
             del placement.bonds[backend_id]
         if placement.bonds:

@@ -24,12 +24,12 @@ _DRAWN_AT_ONCE = 8_192
 _COMPARED_AT_ONCE = 32_768
 
 
-class Schedule:
+class Rendezvous:
     """Tables of ``slots`` entries; remembers the lots of backends between two of them."""
 
     def __init__(self, slots: int = SLOTS) -> None:
         self._slots = slots
-        self._lots: dict[tuple[str, int], array[float]] = {}
+        self._lots: dict[tuple[str, float], array[float]] = {}
 
     def fill(self, backends: Sequence[Backend]) -> "Iterator[array[int]]":
         """The backend ids of all slots, in order, in pieces. Without a backend of any weight: nothing.
@@ -52,7 +52,7 @@ class Schedule:
             rows = zip(*(lots[begin : begin + step] for lots in drawn), strict=True)
             yield array("H", [ids[row.index(min(row))] for row in rows])
 
-    def _drawn(self, name: str, weight: int) -> "Iterator[array[float]]":
+    def _drawn(self, name: str, weight: float) -> "Iterator[array[float]]":
         """The lots of a backend: exponentially distributed, the shorter the heavier it is."""
         known = self._lots.pop((name, weight), None)
         if known is not None:

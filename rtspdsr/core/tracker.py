@@ -67,6 +67,10 @@ class Tracker:
         """The sessions that are alive, by name. To be read only."""
         return self._sessions
 
+    def load(self, backend_id: int) -> int:
+        """What a backend carries: sessions, and connections that may hold sessions and cannot be read."""
+        return self._books.placements.load(backend_id)
+
     def on(self, connection: Connection) -> Collection[Session]:
         """The sessions that live on a connection. To be read only."""
         return self._sessions.on(connection)

@@ -23,6 +23,8 @@ STATUS: StatusAnswer = {
             "name": "cams",
             "vips": ["192.0.2.10"],
             "ports": [554],
+            "schedule": "hash",
+            "place_by": "client",
             "client_packets": 10,
             "client_bytes": 1000,
             "backends": [
@@ -32,6 +34,9 @@ STATUS: StatusAnswer = {
                     "state": "down",
                     "problem": "no connection",
                     "weight": 100,
+                    "share": 1.0,
+                    "max_sessions": 0,
+                    "full": False,
                     "sessions": 2,
                     "client_packets": 10,
                     "client_bytes": 1000,

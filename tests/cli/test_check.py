@@ -86,6 +86,7 @@ def test_changes_against_what_the_daemon_has_in_force(config: Path, changed: Pat
         "file": str(changed),
         "valid": True,
         "mistakes": [],
+        "cautions": [],
         "changes": [CHANGE],
     }
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from rtspdsr.core.schedule import SLOTS, Schedule
+from rtspdsr.core.schedule import SLOTS, Rendezvous
 from rtspdsr.model import Backend
 
 #: The first slots of six backends of equal weight, named a to f, as the first version has filled them.
@@ -22,9 +22,9 @@ def backends(*weights: int, first: int = 0) -> list[Backend]:
     ]
 
 
-def table(some: Sequence[Backend], schedule: Schedule | None = None) -> list[int]:
+def table(some: Sequence[Backend], rendezvous: Rendezvous | None = None) -> list[int]:
     slots = array("H")
-    for piece in (schedule or Schedule()).fill(some):
+    for piece in (rendezvous or Rendezvous()).fill(some):
         slots.extend(piece)
     return list(slots)
 
@@ -79,17 +79,17 @@ def test_without_a_backend_of_any_weight_there_is_no_table() -> None:
 
 
 def test_remembered_lots_make_the_same_table() -> None:
-    schedule = Schedule()
-    first = table(backends(100, 50), schedule)
-    table(backends(70, 50), schedule)
-    assert table(backends(100, 50), schedule) == first == table(backends(100, 50))
+    rendezvous = Rendezvous()
+    first = table(backends(100, 50), rendezvous)
+    table(backends(70, 50), rendezvous)
+    assert table(backends(100, 50), rendezvous) == first == table(backends(100, 50))
 
 
 def test_another_process_makes_the_same_table() -> None:
     program = (
-        "from rtspdsr.core.schedule import Schedule; from rtspdsr.model import Backend; import zlib;"
+        "from rtspdsr.core.schedule import Rendezvous; from rtspdsr.model import Backend; import zlib;"
         "b = [Backend(backend_id=i, name=f'cam-{i}', addresses=()) for i in range(1, 4)];"
-        "print(zlib.crc32(b''.join(p.tobytes() for p in Schedule().fill(b))))"
+        "print(zlib.crc32(b''.join(p.tobytes() for p in Rendezvous().fill(b))))"
     )
     runs = {
         subprocess.run([sys.executable, "-c", program], check=True, capture_output=True).stdout
@@ -107,6 +107,6 @@ def test_the_table_does_not_change_between_versions() -> None:
 def test_work_is_given_in_small_pieces() -> None:
     """The shell lets others have their turn in between: no piece holds many slots of many backends."""
     for number in (1, 10, 40):
-        sizes = [len(piece) for piece in Schedule().fill(backends(*(100,) * number))]
+        sizes = [len(piece) for piece in Rendezvous().fill(backends(*(100,) * number))]
         assert sum(sizes) == SLOTS
         assert max(sizes) * number <= 32_768
