@@ -83,6 +83,13 @@ CASES = [
          ["dataplane.pins_max: '5' should be a valid integer"]),
     Case("true for a number", "[dataplane]", "[dataplane]\npins_max = true",
          ["dataplane.pins_max: True should be a valid integer"]),
+    Case("a schedule that there is not", 'name = "cams"', 'name = "cams"\nschedule = "random"',
+         ["service[0].schedule: 'random' should be 'hash', 'weighted-round-robin', 'least-sessions' or "
+          "'least-bandwidth'"]),
+    Case("a limit below nothing", 'name = "cam-b"', 'name = "cam-b"\nmax_sessions = -1',
+         ["service[0].backend[1].max_sessions: -1 should be greater than or equal to 0"]),
+    Case("a slow start of days", 'name = "cams"', 'name = "cams"\nslow_start_s = 86400',
+         ["service[0].slow_start_s: 86400 should be less than or equal to 3600"]),
     Case("a weight of nothing", 'name = "cam-b"', 'name = "cam-b"\nweight = 0',
          ["service[0].backend[1].weight: 0 should be greater than or equal to 1"]),
     Case("an endless time", "[dataplane]", "[tracker]\nidle_s = inf\n[dataplane]",
@@ -284,6 +291,23 @@ def test_changes_are_told_in_words_with_what_waits_for_a_restart(file: Path) -> 
         "service 'doors': added, VIP 192.0.2.11, 2001:db8::11, backends cam-a, cam-b",
     ]
     assert "service 'doors': removed" in diff(new, old)
+
+
+def test_changes_of_a_schedule_are_told(file: Path) -> None:
+    keys = 'schedule = "least-sessions"\nplace_by = "connection"\nslow_start_s = 30'
+    old = read(file, SMALLEST)
+    new = read(
+        file,
+        SMALLEST.replace('name = "cams"', f'name = "cams"\n{keys}').replace(
+            'name = "cam-b"', 'name = "cam-b"\nmax_sessions = 200'
+        ),
+    )
+    assert diff(old, new) == [
+        "service 'cams': schedule: hash -> least-sessions",
+        "service 'cams': place_by: client -> connection",
+        "service 'cams': slow_start_s: 0 -> 30",
+        "service 'cams': backend 'cam-b': max_sessions: 0 -> 200",
+    ]
 
 
 def test_changes_of_health_are_told_without_passwords(file: Path) -> None:

@@ -5,10 +5,12 @@ import sys
 from array import array
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from rtspdsr.core.schedule import SLOTS, Rendezvous
+from rtspdsr.core.slowstart import SHARES
 from rtspdsr.model import Backend
 
 #: The first slots of six backends of equal weight, named a to f, as the first version has filled them.
@@ -65,6 +67,17 @@ def test_slots_move_only_towards_a_backend_that_grew_heavier() -> None:
     assert moved == {(1, 2), (3, 2)}
     back = {(old, new) for old, new in zip(after, before, strict=True) if old != new}
     assert back == {(2, 1), (2, 3)}
+
+
+def test_a_slow_start_takes_slots_step_by_step_and_moves_no_others() -> None:
+    """What moves is a new client's place; sessions are pinned."""
+    weights = [100 * share for share in (*SHARES, 1.0)]
+    tables = [table([*backends(100, 100), replace(backends(1, 1, 1)[2], weight=one)]) for one in weights]
+    for before, after in zip([table(backends(100, 100)), *tables], tables, strict=False):
+        assert {new for old, new in zip(before, after, strict=True) if old != new} == {3}
+    assert tables[-1] == table(backends(100, 100, 100))
+    shares = [Counter(one)[3] / SLOTS for one in tables]
+    assert shares == pytest.approx([one / (200 + one) for one in weights], rel=0.1)
 
 
 def test_ids_and_order_do_not_matter_but_names_do() -> None:
