@@ -64,7 +64,11 @@ def test_the_wheel_holds_the_object_and_suits_every_processor(tree: Path) -> Non
     assert "rtspdsr/py.typed" in names
     assert f"rtspdsr-{PROJECT['version']}.data/data/share/rtspdsr/rtspdsr.toml" in names
     licenses = {Path(name).name for name in names if "/licenses/" in name}
-    assert licenses == {"LICENSE", "GPL-2.0-only.txt", "BSD-2-Clause.txt"}
+    assert licenses == {"LICENSE", "GPL-2.0-only.txt", "BSD-2-Clause.txt", "MIT-uPlot.txt"}
+    page = ROOT / "rtspdsr/admin/page"
+    served = {str(file.relative_to(ROOT)) for file in page.rglob("*") if file.is_file()}
+    assert served <= set(names)
+    assert "rtspdsr/admin/page/vendor/LICENSE.uplot.txt" in served
     assert not [name for name in names if name.endswith((".c", ".h")) or name.startswith("tests/")]
 
 

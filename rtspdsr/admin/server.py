@@ -14,6 +14,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import ValidationError
 
+from rtspdsr.admin import bundle
 from rtspdsr.admin.asked import Asked
 from rtspdsr.admin.guard import GUARD, Guard, Listen
 from rtspdsr.admin.operator import Operator
@@ -85,7 +86,10 @@ def _runner(operator: Operator, guard: Guard) -> web.AppRunner:
 def application(operator: Operator, guard: Guard) -> web.Application:
     """All routes, and what stands around them."""
     handlers = [(route, _handler(route, operator)) for route in ROUTES]
-    public = frozenset(handler for route, handler in handlers if route.public)
+    page = bundle.Bundle()
+    public: frozenset[Handler] = frozenset(
+        [*(handler for route, handler in handlers if route.public), page.answer]
+    )
     made = web.Application(
         middlewares=[_errors(operator), _guarded(guard, public)], client_max_size=REQUEST_MAX
     )
@@ -93,6 +97,8 @@ def application(operator: Operator, guard: Guard) -> web.Application:
     made.on_response_prepare.append(_protect)
     for route, handler in handlers:
         made.router.add_route(route.method, route.path, handler)
+    for path in bundle.PATHS:
+        made.router.add_get(path, page.answer)
     return made
 
 

@@ -1,0 +1,50 @@
+"""A way for a browser on this machine's loopback to a listener in a namespace or at a Unix socket.
+
+It carries bytes both ways and looks at none of them, one thread a direction.
+"""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+CHUNK = 64 << 10
+
+
+@contextmanager
+def forwarded(connect: Callable[[], socket.socket]) -> Iterator[int]:
+    """A port on 127.0.0.1 that leads to what ``connect`` connects to, while the context lasts."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connections: list[socket.socket] = []
+        threading.Thread(target=_accept, args=(listener, connect, connections), daemon=True).start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            for one in connections:
+                with suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
+
+
+def _accept(
+    listener: socket.socket, connect: Callable[[], socket.socket], connections: list[socket.socket]
+) -> None:
+    with suppress(OSError):  # the listener is shut down
+        while True:
+            near, _ = listener.accept()
+            try:
+                far = connect()
+            except OSError:
+                near.close()
+                continue
+            connections += near, far
+            for source, sink in ((near, far), (far, near)):
+                threading.Thread(target=_carry, args=(source, sink), daemon=True).start()
+
+
+def _carry(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(CHUNK):
+            sink.sendall(data)
+    with suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
