@@ -7,26 +7,30 @@ network is asked in between.
 import asyncio
 import socket
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rtspdsr.doctor import balancer as place
 from rtspdsr.doctor import clock, firewall, kernel, nic, reach, server, sockets, stack
 from rtspdsr.doctor.facts import Watch, read_interfaces
-from rtspdsr.doctor.machine import Process
+from rtspdsr.doctor.machine import Interface, Process
+from rtspdsr.doctor.path import ROUTER
 from rtspdsr.errors import AdminError, RtspDsrError
 from rtspdsr.finding import Finding
 from rtspdsr.preparation import facts as network
 from rtspdsr.preparation.check import judge as judge_preparation
 from rtspdsr.preparation.check import samples
+from rtspdsr.preparation.network import MAIN_TABLE, Route
 from rtspdsr.preparation.plan import Request, outward, plan
 
 if TYPE_CHECKING:
     from rtspdsr.config import Config
 
 DAEMON_DESCRIPTORS = 1024  # checks, maps, questions of operators; and four for each backend
+ROUTERS_MAX = 16  # to ping; a machine that speaks BGP may have more
 
 
 def examine_balancer(config: "Config", bits_per_s: int | None) -> list[Finding]:
@@ -68,18 +72,7 @@ def examine_server(request: Request, ports: tuple[int, ...], bits_per_s: int | N
     names = (request.interface,) if request.interface else outward(prepared.routes)
     watch = Watch(names)
     interfaces = {one.name: one for one in read_interfaces(names)}
-    gateways = {
-        hop.gateway: interfaces[hop.interface]
-        for route in prepared.routes
-        for hop in route.hops
-        if hop.gateway and hop.interface in interfaces
-    }
-    echoes = reach.ping(
-        [
-            reach.Target(name="the router", address=gateway, interface=interface)
-            for gateway, interface in gateways.items()
-        ]
-    )
+    echoes = reach.ping(_routers(prepared.routes, interfaces))
     claims = reach.claims(request.vips, interfaces.values())
     findings = judge_preparation(
         request, found, [network.look_up(address) for address in samples(request, found)]
@@ -87,6 +80,20 @@ def examine_server(request: Request, ports: tuple[int, ...], bits_per_s: int | N
     servers = sockets.listeners(ports)
     findings += server.judge(watch.end(), request.vips, claims, echoes, servers, bits_per_s)
     return findings
+
+
+def _routers(routes: Iterable[Route], interfaces: Mapping[str, Interface]) -> list[reach.Target]:
+    """The routers behind which players are."""
+    gateways = {
+        hop.gateway: interfaces[hop.interface]
+        for route in routes
+        for hop in route.hops
+        if hop.gateway and hop.interface in interfaces
+    }
+    return [
+        reach.Target(name=ROUTER, address=gateway, interface=interface)
+        for gateway, interface in islice(gateways.items(), ROUTERS_MAX)
+    ]
 
 
 def _gather(config: "Config") -> place.Balancer:
@@ -98,23 +105,24 @@ def _gather(config: "Config") -> place.Balancer:
         for service in config.services
         for one in service.backends
     )
+    held = network.read_facts()
     ways = reach.ways([*vips, *(address for member in members for address in member.addresses)])
     interfaces = {one.name: one for one in read_interfaces(names)}
-    echoes = reach.ping(
-        [
-            reach.Target(name=member.name, address=address, interface=interfaces[way.interface])
-            for member in members
-            for address in member.addresses
-            if (way := ways[address]) and not way.local and way.interface in interfaces
-        ]
-    )
+    targets = [
+        reach.Target(name=member.name, address=address, interface=interfaces[way.interface])
+        for member in members
+        for address in member.addresses
+        if (way := ways[address]) and not way.local and way.interface in interfaces
+    ]
+    main = [route for route in held.routes if route.table == MAIN_TABLE]  # ours lead by backends
+    echoes = reach.ping([*targets, *_routers(main, interfaces)])
     status, silence, backends = _ask(config)
     return place.Balancer(
         names=names,
         vips=vips,
         members=members,
         checked=any(service.health.check != "none" for service in config.services),
-        held=network.read_facts().addresses,
+        held=held.addresses,
         ways=ways,
         echoes=echoes,
         claims=reach.claims(vips, interfaces.values()),

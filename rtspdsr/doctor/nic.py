@@ -79,15 +79,19 @@ def _attached(interface: Interface) -> Finding:
 
 
 def _merging(interface: Interface) -> Iterator[Finding]:
-    """Frames that are merged before XDP would be forwarded larger than they came."""
-    why = "frames are merged before XDP: larger than the MTU, the next machine drops them"
+    """Frames that are merged before XDP would be forwarded larger than they came.
+
+    Attaching in generic mode turns this off, and most drivers cannot do both: it was turned on since then, or
+    stands in the way of native mode.
+    """
     hardware = [key for key in ("lro", "rx-gro-hw") if interface.features.get(key)]
     for key in hardware:
         yield judged(
             f"{interface.name}: {key}",
-            Verdict.WRONG,
+            Verdict.WRONG if interface.xdp is XdpMode.GENERIC else Verdict.ADVICE,
             "on",
-            why,
+            "frames merged before XDP are larger than the MTU, and dropped by the next machine; some drivers "
+            "refuse native mode meanwhile",
             f"ethtool -K {interface.name} {key} off",
         )
     if hardware:
@@ -95,6 +99,7 @@ def _merging(interface: Interface) -> Iterator[Finding]:
     measured = "the hardware merges no frames"
     if interface.features.get("gro") and interface.xdp is XdpMode.GENERIC:
         measured += "; the kernel does (gro), and cuts them again when they leave"
+    why = "frames that are merged before XDP are forwarded larger than they came"
     yield judged(f"{interface.name}: LRO and GRO", Verdict.OK, measured, why, "")
 
 

@@ -3,12 +3,16 @@
 from rtspdsr.doctor.machine import Echo
 from rtspdsr.finding import Finding, Verdict, judged
 
+ROUTER = "the router"  #: the name of one
 
-def judge_path(echo: Echo, widen: str) -> Finding:
+
+def judge_path(echo: Echo, widen: str = "") -> Finding:
     """Whether packets of the interface's MTU get through.
 
-    widen: the command that makes room for them
+    widen: the command that makes room for them at the other end; a router is not ours to change
     """
+    if echo.name == ROUTER:
+        widen = f"ip link set dev {echo.interface} mtu {echo.largest}"
     about = f"MTU to {echo.name} ({echo.address})"
     why = "a larger packet is lost without a word: small requests pass, and media or long requests do not"
     if not echo.answered:

@@ -28,7 +28,7 @@ def judge(
     for interface in machine.interfaces.values():
         yield from nic.judge(interface, machine, forwards=False)
     for echo in echoes:
-        yield judge_path(echo, f"ip link set dev {echo.interface} mtu {echo.largest}")
+        yield judge_path(echo)
     if not echoes:
         yield Finding(
             about="MTU to players",

@@ -127,6 +127,13 @@ CASES: dict[str, tuple[dict[str, Any], str, Verdict, str, str]] = {
         "1400",
         f"on cams/cam-a: ip link set dev $(ip -o route get {OWN} ",
     ),
+    "a router with less": (
+        {"echoes": (echo(name="the router", largest=1480),)},
+        "MTU to the router",
+        Verdict.WRONG,
+        "1480 were seen",
+        "ip link set dev eth0 mtu 1480",
+    ),
     "no pings": (
         {"echoes": (echo(answered=False, largest=0),)},
         "MTU to",

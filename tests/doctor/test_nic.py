@@ -31,9 +31,20 @@ FORWARDING = {
     ),
     "generic": (replace(NIC, xdp=XdpMode.GENERIC), "eth0: XDP", Verdict.ADVICE, 'dataplane.mode = "native"'),
     "detached": (replace(NIC, xdp=None), "eth0: XDP", Verdict.UNKNOWN, "rtspdsr run"),
-    "LRO": (with_features(lro=True), "eth0: lro", Verdict.WRONG, "ethtool -K eth0 lro off"),
+    "LRO in the way of native mode": (
+        with_features(lro=True),
+        "eth0: lro",
+        Verdict.ADVICE,
+        "ethtool -K eth0 lro off",
+    ),
+    "LRO before generic mode": (
+        replace(with_features(lro=True), xdp=XdpMode.GENERIC),
+        "eth0: lro",
+        Verdict.WRONG,
+        "ethtool -K eth0 lro off",
+    ),
     "hardware GRO": (
-        replace(with_features(), features={**NIC.features, "rx-gro-hw": True}),
+        replace(NIC, features={**NIC.features, "rx-gro-hw": True}, xdp=XdpMode.GENERIC),
         "eth0: rx-gro-hw",
         Verdict.WRONG,
         "ethtool -K eth0 rx-gro-hw off",
