@@ -146,7 +146,7 @@ def _ask(config: "Config") -> tuple[Mapping[str, Any] | None, str, list[Mapping[
     try:
         status, backends = asyncio.run(answers())
     except AdminError as error:
-        return None, str(error).partition(";")[0], []
+        return None, str(error).partition(" (")[0], []
     return status, "", backends
 
 

@@ -13,19 +13,24 @@ from tests.doctor.builders import NIC, VIP4, counters, echo, found, machine
 OK, ADVICE, WRONG, UNKNOWN = Verdict.OK, Verdict.ADVICE, Verdict.WRONG, Verdict.UNKNOWN
 
 
+TAKEN = kernel.Trial()
+
+
 @pytest.mark.parametrize(
-    ("made", "refusal", "about", "verdict"),
+    ("made", "tried", "about", "verdict"),
     [
-        (machine(), "", "kernel", OK),
-        (machine(release="5.15.0-91-generic"), "", "kernel", WRONG),
-        (machine(release="5.18.0"), "", "kernel", OK),
-        (machine(), "the verifier refused it", "XDP program", WRONG),
-        (machine(sysctls={"net/core/bpf_jit_enable": "0"}), "", "BPF compiler", ADVICE),
-        (machine(sysctls={"net/core/bpf_jit_enable": ""}), "", "BPF compiler", UNKNOWN),
+        (machine(), TAKEN, "kernel", OK),
+        (machine(release="5.15.0-91-generic"), TAKEN, "kernel", WRONG),
+        (machine(release="5.18.0"), TAKEN, "kernel", OK),
+        (machine(), TAKEN, "XDP program", OK),
+        (machine(), kernel.Trial("the verifier refused it"), "XDP program", WRONG),
+        (machine(), kernel.Trial("not permitted", permitted=False), "XDP program", UNKNOWN),
+        (machine(sysctls={"net/core/bpf_jit_enable": "0"}), TAKEN, "BPF compiler", ADVICE),
+        (machine(sysctls={"net/core/bpf_jit_enable": ""}), TAKEN, "BPF compiler", UNKNOWN),
     ],
 )
-def test_the_kernel(made: Machine, refusal: str, about: str, verdict: Verdict) -> None:
-    assert found(kernel.judge(made, refusal), about).verdict is verdict
+def test_the_kernel(made: Machine, tried: kernel.Trial, about: str, verdict: Verdict) -> None:
+    assert found(kernel.judge(made, tried), about).verdict is verdict
 
 
 @pytest.mark.parametrize(
