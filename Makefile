@@ -16,13 +16,13 @@ READY := $(VENV)/.ready
 OBJECT := rtspdsr/dataplane/forward.bpf.o
 SOURCES := $(wildcard rtspdsr/dataplane/*.c rtspdsr/dataplane/*.h)
 
-# $(call alone,COMMAND): COMMAND, unless another demo, test run or benchmark is at work on this machine
+# $(call alone,COMMAND): COMMAND, unless another demo, test, fuzz or benchmark run is at work on this machine
 LOCK := /run/lock/rtspdsr-make.lock
 BUSY := 75
 alone = flock --nonblock --close --conflict-exit-code $(BUSY) $(LOCK) $(1) || { status=$$?; \
-	((status != $(BUSY))) || echo "error: another demo, test run or benchmark holds $(LOCK)" >&2; exit $$status; }
+	((status != $(BUSY))) || echo "error: another demo, test, fuzz or benchmark run holds $(LOCK)" >&2; exit $$status; }
 
-.PHONY: help demo test bench check build docs clean distclean setup system root
+.PHONY: help demo test bench fuzz check build docs clean distclean setup system root
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ test: root setup ## run all tests, with real servers and players in the lab
 
 bench: root setup ## measure; make bench ARGS='forwarding --json FILE' for one part
 	@$(call alone,$(VENV)/bin/python -m tests.bench $(ARGS))
+
+fuzz: root setup ## hostile input by the million; make fuzz ARGS='frames --count 2000000 --seed 7'
+	@$(call alone,$(VENV)/bin/python -m tests.fuzz $(ARGS))
 
 check: setup ## ruff and mypy
 	$(VENV)/bin/ruff check

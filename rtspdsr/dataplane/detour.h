@@ -142,6 +142,7 @@ static __noinline enum verdict detour(struct xdp_md *ctx, struct packet *packet,
 	__u64 now = bpf_ktime_get_coarse_ns();
 	bool alive = tracker_lives(now), taken;
 
+	packet->length = bpf_xdp_get_buff_len(ctx); /* all of it: padding, too, may lie beyond the linear part */
 	if (packet->length <= FRAME_SMALL)
 		taken = hand_over(ctx, packet, choice, alive ? 0 : now, FRAME_SMALL);
 	else

@@ -76,6 +76,13 @@ def test_a_frame_of_any_length_is_handed_over_whole(xdp: XdpRunner, length: int)
     assert len(segment.payload) == max(length, len(REQUEST))
 
 
+@pytest.mark.parametrize("padding", [100, 2000, 9000, 60000])
+def test_what_a_frame_holds_behind_its_datagram_is_handed_over_too(xdp: XdpRunner, padding: int) -> None:
+    sent = bytes(rtsp(payload=REQUEST)) + bytes(padding)
+    (segment,) = xdp.run(sent).segments
+    assert (segment.frame, segment.payload) == (sent, REQUEST)
+
+
 def test_a_pinned_connection_is_detoured_to_its_own_backend(xdp: XdpRunner) -> None:
     xdp.pin(TCP_FLOW, B)
     assert [one.backend_id for one in xdp.run(bytes(rtsp(payload=REQUEST))).segments] == [B]

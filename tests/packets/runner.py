@@ -7,6 +7,7 @@ words of the model, run a frame, and get back all that came of it: action, frame
 import struct
 import time
 from array import array
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -121,6 +122,20 @@ class Ran:
     action: int
     packet: bytes
     verdict: Verdict
+    segments: tuple[Segment, ...]
+    notices: tuple[Segment, ...]
+    claims: tuple[Claim, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the program has told of frames.
+
+    verdicts:                  frames by verdict
+    segments, notices, claims: what was put in the rings
+    """
+
+    verdicts: Counter[Verdict]
     segments: tuple[Segment, ...]
     notices: tuple[Segment, ...]
     claims: tuple[Claim, ...]
@@ -302,23 +317,33 @@ class XdpRunner:
         read = self.maps["verdicts"].lookup_percpu
         return {one: sum(int.from_bytes(n, "little") for n in read(index(one))) for one in Verdict}
 
-    # --- one frame
+    # --- frames
 
     def run(self, frame: bytes) -> Ran:
         """Run the program once; exactly one verdict must count it."""
         ran = self.program.test_run(frame, ifindex=LOOPBACK)
-        before, self._counted = self._counted, self.verdicts()
-        counted = [one for one in Verdict for _ in range(self._counted[one] - before[one])]
+        told = self.told()
+        counted = list(told.verdicts.elements())
         assert len(counted) == 1, f"a packet must leave under one verdict, not {counted}"
+        return Ran(
+            action=ran.action,
+            packet=ran.frame,
+            verdict=counted[0],
+            segments=told.segments,
+            notices=told.notices,
+            claims=told.claims,
+        )
+
+    def told(self) -> Told:
+        """What was counted, and put in the rings, since this was asked last."""
+        before, self._counted = self._counted, self.verdicts()
         self._rings.consume()
         segments, notices = tuple(self._segments), tuple(self._notices)
         self._segments.clear()
         self._notices.clear()
         claims = [layout.unpack_claim(one) for one in notices if len(one) == layout.VIP_CLAIM.size]
-        return Ran(
-            action=ran.action,
-            packet=ran.frame,
-            verdict=counted[0],
+        return Told(
+            verdicts=Counter({one: count - before[one] for one, count in self._counted.items()}),
             segments=tuple(layout.unpack_segment(one) for one in segments),
             notices=tuple(layout.unpack_segment(one) for one in notices if len(one) == layout.SEGMENT.size),
             claims=tuple(Claim(str(vip), claimant, ifindex) for vip, claimant, ifindex in claims),
