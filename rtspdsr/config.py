@@ -167,6 +167,7 @@ class TrackerSection(Section):
     provisional_s: Seconds = 10.0
     provisional_max: Count = 65_536
     connections_max: Count = 262_144
+    client_connections_max: Count = 4096
     buffer_mib: Mib = 256
     header_kib: Annotated[int, Field(strict=True, ge=1, le=1024)] = 64
     stall_s: Seconds = 10.0

@@ -56,13 +56,14 @@ KEYS: Mapping[str, str] = {
     "problem": "what is wrong, in words",
     "missing_bytes": "bytes of the client's stream that were never seen",
     "sequence": "TCP sequence number",
+    "claims": "requests that named sessions of other clients, since the last such line",
     "limit": "configuration key of the limit that was reached",
     # media
     "transport": "of one track: `udp`, `tcp` (interleaved) or `multicast`",
     "transports": "of all tracks, in the order of SETUP",
     "client_ports": "the client's UDP ports, RTP first",
     "channels": "interleaved channels, RTP first",
-    "other": "the session that had the client's port before",
+    "other": "another session: that had the client's port before, or whose id another client has named",
     # times
     "opened_at": "first SETUP: wall clock, ISO 8601, UTC",
     "played_at": "first PLAY or RECORD: wall clock, ISO 8601, UTC; null if there was none",

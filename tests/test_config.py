@@ -76,7 +76,7 @@ CASES = [
          ["service[0].backend[1].wieght: is no key; did you mean 'weight'?"]),
     Case("a key that resembles none", "[dataplane]", "[tracker]\nx = 1\n[dataplane]",
          ["tracker.x: is no key; there are idle_s, linger_s, provisional_s, provisional_max, "
-          "connections_max, buffer_mib, header_kib, stall_s"]),
+          "connections_max, client_connections_max, buffer_mib, header_kib, stall_s"]),
     Case("a section misspelt", "[dataplane]", "[trakcer]\n[dataplane]",
          ["trakcer: is no key; did you mean 'tracker'?"]),
     Case("a number in quotes", "[dataplane]", "[dataplane]\npins_max = '5'",

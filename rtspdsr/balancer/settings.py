@@ -35,6 +35,7 @@ def limits(config: Config) -> TrackerLimits:
         provisional_s=section.provisional_s,
         provisional_max=section.provisional_max,
         connections_max=section.connections_max,
+        client_connections_max=section.client_connections_max,
         pins_max=config.dataplane.pins_max,
         buffer_bytes=section.buffer_mib << 20,
         header_bytes=section.header_kib << 10,

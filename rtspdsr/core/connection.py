@@ -80,6 +80,7 @@ class Connection(Heard):
         "_acknowledged",
         "_asked",
         "_full",
+        "_kept_max",
         "_malformed",
         "_next",
         "_put_off",
@@ -134,6 +135,7 @@ class Connection(Heard):
         self._acknowledged: int | None = None
         self._asked: tuple[str, str, bool] | None = None
         self._full = False
+        self._kept_max = limits.header_bytes
         self._malformed = 0
         self._next: int | None = None
         self._put_off: Request | None = None
@@ -178,6 +180,13 @@ class Connection(Heard):
             return 0
         put_off = self._put_off.size if self._put_off is not None else 0
         return self.stream.buffered + self.parser.buffered + put_off
+
+    @property
+    def unfinished(self) -> bool:
+        """Some of that is the beginning of a request, or waits for one."""
+        if self.stream is None or self.parser is None:
+            return False
+        return self.stream.waiting > 0 or self.parser.unfinished > 0
 
     @property
     def upstream(self) -> bool:
@@ -257,7 +266,9 @@ class Connection(Heard):
 
     def put_off(self, request: Request) -> None:
         """Keep a request until its client is proven. One is enough: the next comes when it was answered."""
-        self._put_off = request
+        self._put_off = None
+        if self.buffered + request.size <= self._kept_max:
+            self._put_off = request
 
     def take_up(self) -> Request | None:
         """The request that was put off."""
@@ -279,22 +290,30 @@ class Connection(Heard):
     def _read(
         self, deliveries: Iterable[Delivery], now: float, said: list[Event]
     ) -> list[Request | InterleavedFrame]:
-        asked: list[Request | InterleavedFrame] = []
-        for delivery in deliveries:
-            match delivery:
-                case Data(data, begins_segment):
-                    if self.parser is not None:
-                        asked += self._sift(self.parser.feed(data, begins_segment), now, said)
-                case Gap(missing_bytes):
-                    said.append(ReassemblyGap(at=now, missing_bytes=missing_bytes, **self.where()))
-                    if self.parser is not None:
-                        self.parser.gap()
-                case Conflict(sequence):
-                    said.append(FlowDistrusted(at=now, sequence=sequence, **self.where()))
-                    self.give_up_reading()
-                case Finished():
-                    self._finish(now, said)
+        asked = [one for delivery in deliveries for one in self._take(delivery, now, said)]
+        while (over := self.buffered - self._kept_max) > 0:
+            self._put_off = None
+            if self.stream is None or not self.stream.buffered:
+                break
+            for delivery in self.stream.shrink(max(0, self.stream.buffered - over)):
+                asked += self._take(delivery, now, said)
         return asked
+
+    def _take(self, delivery: Delivery, now: float, said: list[Event]) -> list[Request | InterleavedFrame]:
+        match delivery:
+            case Data(data, begins_segment):
+                if self.parser is not None:
+                    return self._sift(self.parser.feed(data, begins_segment), now, said)
+            case Gap(missing_bytes):
+                said.append(ReassemblyGap(at=now, missing_bytes=missing_bytes, **self.where()))
+                if self.parser is not None:
+                    self.parser.gap()
+            case Conflict(sequence):
+                said.append(FlowDistrusted(at=now, sequence=sequence, **self.where()))
+                self.give_up_reading()
+            case Finished():
+                self._finish(now, said)
+        return []
 
     def _read_upstream(
         self, payload: bytes, said: list[Event], now: float

@@ -4,16 +4,22 @@ It is handed first segments and decisions, and keeps pins, placements, timers an
 when there is no room it says so. What is said on a connection is not its business.
 """
 
+from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 
 from rtspdsr.core.connection import Connection
 from rtspdsr.core.events import CloseReason, Event, TrackerFull
 from rtspdsr.core.heard import LonePin
 from rtspdsr.core.sessions import Books, Sessions
+from rtspdsr.core.source import source_of
 from rtspdsr.model import FlowKey, PinFlag, Segment
 
 #: Connections that could not be followed are told at most this often, seconds.
 TELL_EVERY_S = 1.0
+
+#: Connections that make room at one time when memory is short: a fraction of a millisecond of work.
+RELIEF_MAX = 100
 
 
 class Connections:
@@ -27,6 +33,8 @@ class Connections:
         self._books = books
         self._sessions = sessions
         self._by_flow: dict[FlowKey, Connection] = {}
+        self._of_source: Counter[int] = Counter()
+        self._unfinished: dict[Connection, None] = {}
         self._told: dict[str, float] = {}
         self.lone: dict[LonePin, None] = {}
         self.buffered = 0
@@ -44,12 +52,33 @@ class Connections:
     def enter(self, connection: Connection) -> None:
         """Follow a connection that has its pin."""
         self._by_flow[connection.flow] = connection
+        self._of_source[source_of(connection.flow.client)] += 1
 
     def account(self, connection: Connection) -> None:
-        """Book the memory that a connection holds now."""
+        """Book the memory that a connection holds now, and since when some of it waits for more."""
         buffered = connection.buffered
         self.buffered += buffered - connection.counted
         connection.counted = buffered
+        if not connection.unfinished:
+            self._unfinished.pop(connection, None)
+        elif connection not in self._unfinished:
+            self._unfinished[connection] = None
+
+    def relieve(self, speaker: Connection, now: float, said: list[Event]) -> list[Connection]:
+        """Give up reading where that is due, now that memory is short; give back the connections concerned.
+
+        Those whose requests have waited longest for their end go first: a client that means what it says has
+        sent all of it in a moment. If there is none, it is the one that has just spoken.
+        """
+        given_up: list[Connection] = []
+        for connection in list(islice(self._unfinished, RELIEF_MAX)) or [speaker]:
+            if self.buffered <= self._books.limits.buffer_bytes:
+                break
+            connection.give_up_reading()
+            self.account(connection)
+            self._tell_full(connection, "buffer_mib", now, said)
+            given_up.append(connection)
+        return given_up
 
     # --- beginning ---------------------------------------------------------------------------------
 
@@ -57,7 +86,10 @@ class Connections:
         """Pin a connection with its first segment, and follow it if there is room."""
         books, limits = self._books, self._books.limits
         known = books.pins.get(segment.flow)
-        if known is None and (limit := books.pins.exhausted(provisional=True)):
+        if self._of_source[source_of(segment.flow.client)] >= limits.client_connections_max:
+            self._tell_full(segment, "client_connections_max", now, said)
+            return None
+        if known is None and (limit := books.pins.exhausted(segment.flow.client, provisional=True)):
             self._tell_full(segment, limit, now, said)
             return None
         if len(self._by_flow) >= limits.connections_max:
@@ -82,8 +114,8 @@ class Connections:
         lone.held = self._books.pins.hold(segment.flow, lone, True, now, said, PinFlag.UNREAD)
         self.enter_lone(lone, now)
 
-    def _tell_full(self, segment: Segment, limit: str, now: float, said: list[Event]) -> None:
-        """Nothing is kept of such a connection, so it is told once a second what happens to all of them."""
+    def _tell_full(self, segment: Segment | Connection, limit: str, now: float, said: list[Event]) -> None:
+        """There may be many such connections: once a second one of them is told."""
         if now - self._told.get(limit, -TELL_EVERY_S) < TELL_EVERY_S:
             return
         self._told[limit] = now
@@ -125,6 +157,11 @@ class Connections:
     def end(self, connection: Connection, now: float, said: list[Event]) -> None:
         """A connection is over; of its sessions those that need it, too."""
         del self._by_flow[connection.flow]
+        self._unfinished.pop(connection, None)
+        source = source_of(connection.flow.client)
+        self._of_source[source] -= 1
+        if not self._of_source[source]:
+            del self._of_source[source]
         connection.closed = True
         self.buffered -= connection.counted
         for session in list(self._sessions.on(connection)):

@@ -14,6 +14,7 @@ from rtspdsr.core.events import (
     DestinationRefused,
     Event,
     SessionAdopted,
+    SessionClaimed,
     SessionMovedToTcp,
     SessionOpened,
     TrackPinned,
@@ -30,6 +31,10 @@ _WITHIN_SESSION = frozenset({"PLAY", "PAUSE", "RECORD", "GET_PARAMETER", "SET_PA
 
 #: Requests that servers relate to the only session of a connection if they carry no id.
 _OF_ONLY_SESSION = frozenset[str]({Method.PLAY, Method.PAUSE, Method.RECORD, Method.TEARDOWN})
+
+
+#: Claims on sessions of others are told at most this often, seconds.
+_CLAIMS_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,8 @@ class Dialog:
     def __init__(self, books: Books, sessions: Sessions) -> None:
         self._books = books
         self._sessions = sessions
+        self._claims = 0
+        self._claims_told_at = float("-inf")
 
     def receive(self, connection: Connection, asked: Request | InterleavedFrame, now: float) -> list[Event]:
         """Take in what a client has sent."""
@@ -114,6 +121,8 @@ class Dialog:
         said: list[Event] = []
         session = self._session_of(connection, request, url)
         if session is None:
+            if (other := self._sessions.of_another(connection, request.session or "")) is not None:
+                return self._claimed(connection, request, other, now)
             if request.session is None or request.method not in _WITHIN_SESSION:
                 connection.overture = (*connection.overture, (request.method, url, now))[-OVERTURE_MAX:]
                 return said
@@ -159,6 +168,18 @@ class Dialog:
         said.append(SessionAdopted(at=now, url=url, **session.where()))
         return session
 
+    def _claimed(self, connection: Connection, request: Request, other: Session, now: float) -> list[Event]:
+        """Tell of a request that names a session of another client; nothing follows from it."""
+        self._claims += 1
+        if now - self._claims_told_at < _CLAIMS_EVERY_S:
+            return []
+        claims, self._claims, self._claims_told_at = self._claims, 0, now
+        return [
+            SessionClaimed(
+                at=now, method=request.method, other=other.name, claims=claims, **connection.where()
+            )
+        ]
+
     def _move(self, session: Session, connection: Connection, now: float, said: list[Event]) -> None:
         """A session is heard on its latest connection, unless its media comes in the one it has."""
         old = session.connection
@@ -197,6 +218,9 @@ class Dialog:
         if session is None:
             if (limit := self._crowded(connection)) is not None:
                 return facts + self._overflow(connection, limit, now)
+            other = self._sessions.of_another(connection, request.session or "")
+            if other is not None:
+                facts += self._claimed(connection, request, other, now)
             session, begun = self._begin(connection, request, url, now, said)
             facts.append(begun)
         else:

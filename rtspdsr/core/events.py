@@ -162,12 +162,26 @@ class RequestInferred(ConnectionEvent):
 class TrackerFull(ConnectionEvent):
     """A limit of the tracker was reached: the connection is forwarded, and not read.
 
-    At ``pins_max`` or ``provisional_max`` it may be read; what is not pinned goes by client address.
+    At ``pins_max`` or ``provisional_max`` it may be read; what is not pinned goes by client address. So does
+    all of a client beyond its ``client_connections_max``.
 
     limit: the configuration key of that limit, or the name of a fixed one
     """
 
     limit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionClaimed(ConnectionEvent):
+    """A client named the server's id of another client's session: nothing of that session changed.
+
+    other:  the session whose id it is
+    claims: such requests since the last such line, which comes once a second at most
+    """
+
+    method: str
+    other: str
+    claims: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

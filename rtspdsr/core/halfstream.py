@@ -137,6 +137,11 @@ class HalfStream:
         return self._waiting + len(self._history)
 
     @property
+    def waiting(self) -> int:
+        """How much of that waits for a hole to close."""
+        return self._waiting
+
+    @property
     def _is_untouched(self) -> bool:
         return self._next == 0 and not self._pieces and self._end is None and not self._distrusted
 
@@ -196,6 +201,15 @@ class HalfStream:
             self._history.clear()
         return said
 
+    def shrink(self, limit_bytes: int) -> list[Delivery]:
+        """Keep no more than this for now: holes are taken for gaps, the oldest first; history goes."""
+        return [] if self._finished else [*self._shrink(limit_bytes), *self._end_reached()]
+
+    def _shrink(self, limit_bytes: int) -> Iterator[Delivery]:
+        while self._waiting > limit_bytes:
+            yield from self._skip_hole()
+        del self._history[: max(0, self.buffered - limit_bytes)]
+
     def _place(self, sequence: int) -> int:
         """The place that a sequence number means: counted from the stream's first byte, never wrapping."""
         assert self._origin is not None
@@ -226,9 +240,7 @@ class HalfStream:
         if start > self._next and self._was_answered(segment):
             while self._next < start:
                 yield from self._skip_hole()
-        while self._waiting > self._limit_bytes:
-            yield from self._skip_hole()
-        del self._history[: max(0, self.buffered - self._limit_bytes)]
+        yield from self._shrink(self._limit_bytes)
 
     def _differs_from_history(self, start: int, data: bytes) -> int | None:
         """The first place where a retransmission is not what was delivered; None if it is, or too old."""

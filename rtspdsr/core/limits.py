@@ -15,9 +15,10 @@ class TrackerLimits:
     provisional_s:           a client has so long to acknowledge what its backend sent
     provisional_max:         pins of clients that have not
     connections_max:         connections that are read, and sessions, each
+    client_connections_max:  connections of one client that are read; a site behind one NAT may have thousands
     pins_max:                pins in all; the map of the forwarding core holds as many
     buffer_bytes:            bytes of all half-streams and parsers together
-    header_bytes:            of one header block, and of what one half-stream keeps
+    header_bytes:            of one header block, and of all that one connection keeps
     stall_s:                 delivery has stalled when nothing progressed for so long
     read_every_s:            how often the statistics of a session are read
     read_soon_s:             the same until its first delivery, which is timed by it
@@ -31,6 +32,7 @@ class TrackerLimits:
     provisional_s: float = 10.0
     provisional_max: int = 65_536
     connections_max: int = 262_144
+    client_connections_max: int = 4096
     pins_max: int = 1_000_000
     buffer_bytes: int = 256 * _MIB
     header_bytes: int = 65_536

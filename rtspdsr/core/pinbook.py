@@ -5,12 +5,17 @@ It does not know why a flow is claimed: a holder is whatever shares the fate of 
 session, or a lone pin that is only waited out).
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from rtspdsr.core.events import Event, PinMade, PinReleased
 from rtspdsr.core.limits import TrackerLimits
-from rtspdsr.model import FlowKey, Pin, PinFlag, PinReading
+from rtspdsr.core.source import source_of
+from rtspdsr.model import Address, FlowKey, Pin, PinFlag, PinReading
+
+#: Sources that it takes to fill the budget of provisional pins, and what each may have all the same.
+SOURCES, SHARE_LEAST = 16, 64
 
 
 class Holder(Protocol):
@@ -105,6 +110,7 @@ class PinBook:
         self._pins: dict[FlowKey, HeldPin] = {}
         self.limits = limits
         self.provisional = 0
+        self._provisional_of: Counter[int] = Counter()
 
     def __len__(self) -> int:
         return len(self._pins)
@@ -116,11 +122,14 @@ class PinBook:
         """The pin of a flow, if it has one."""
         return self._pins.get(flow)
 
-    def exhausted(self, provisional: bool) -> str | None:
-        """The limit that leaves no room for one more pin."""
+    def exhausted(self, client: Address, provisional: bool) -> str | None:
+        """The limit that leaves this client no room for one more pin."""
         if len(self._pins) >= self.limits.pins_max:
             return "pins_max"
         if provisional and self.provisional >= self.limits.provisional_max:
+            return "provisional_max"
+        share = max(SHARE_LEAST, self.limits.provisional_max // SOURCES)
+        if provisional and self._provisional_of[source_of(client)] >= share:
             return "provisional_max"
         return None
 
@@ -138,7 +147,7 @@ class PinBook:
         if held is None:
             held = self._pins[flow] = HeldPin(flow, holder.backend_id, holder, provisional)
             held.flags = flags
-            self.provisional += provisional
+            self._count(held, provisional)
             said.append(held.made(now))
             return held
         if held.holder is not holder:
@@ -153,7 +162,7 @@ class PinBook:
         elif held.pass_back():
             self._settle(held, held.flags, held.provisional, now, said)
         elif self._pins.pop(held.flow, None) is not None:
-            self.provisional -= held.provisional
+            self._count(held, -held.provisional)
             said.append(PinReleased(at=now, flow=held.flow))
 
     def confirm(self, held: HeldPin, now: float, said: list[Event]) -> None:
@@ -177,6 +186,16 @@ class PinBook:
         backend_id = held.holder.backend_id
         if (held.backend_id, held.flags, held.provisional) == (backend_id, flags, provisional):
             return
-        self.provisional += provisional - held.provisional
+        self._count(held, provisional - held.provisional)
         held.backend_id, held.flags, held.provisional = backend_id, flags, provisional
         said.append(held.made(now))
+
+    def _count(self, held: HeldPin, change: int) -> None:
+        """Keep the accounts of provisional pins."""
+        if not change:
+            return
+        self.provisional += change
+        source = source_of(held.flow.client)
+        self._provisional_of[source] += change
+        if not self._provisional_of[source]:
+            del self._provisional_of[source]

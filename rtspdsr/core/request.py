@@ -243,6 +243,11 @@ class RequestParser:
         """Bytes kept between two calls."""
         return len(self._buffer) + len(self._kept)
 
+    @property
+    def unfinished(self) -> int:
+        """Bytes of a header block that has no end yet."""
+        return len(self._buffer)
+
     def feed(self, data: bytes, begins_segment: bool = True) -> list[Message]:
         """Take in the next bytes of the stream; give back the messages that are complete.
 

@@ -48,6 +48,7 @@ class Sessions(Mapping[str, Session]):
         self._names = names
         self._by_name: dict[str, Session] = {}
         self._by_id: dict[tuple[int, Address, int, str], Session] = {}
+        self._owners: dict[tuple[int, str], Session] = {}
         self._on: dict[Connection, dict[Session, None]] = {}
         self._orphans: dict[tuple[int, Address], dict[Session, None]] = {}
 
@@ -74,6 +75,11 @@ class Sessions(Mapping[str, Session]):
         """The session with this id, of this client at this backend. Another client's is never found."""
         flow = connection.flow
         return self._by_id.get((flow.service_id, flow.client, connection.backend_id, server_session))
+
+    def of_another(self, connection: Connection, server_session: str) -> Session | None:
+        """The session of another client that was the first to use this id."""
+        owner = self._owners.get((connection.flow.service_id, server_session))
+        return owner if owner is not None and owner.client != connection.flow.client else None
 
     def unnamed(self, connection: Connection, url: str) -> Session | None:
         """The session that an id heard for the first time belongs to."""
@@ -104,6 +110,7 @@ class Sessions(Mapping[str, Session]):
         self._disown(session)
         session.server_session = server_session
         self._by_id[self._id(session, server_session)] = session
+        self._owners.setdefault((session.service_id, server_session), session)
 
     # --- beginning ---------------------------------------------------------------------------------
 
@@ -195,7 +202,7 @@ class Sessions(Mapping[str, Session]):
             if not mine and len(session.pins) >= self._books.limits.pins_per_session:
                 limit = "pins_per_session"
                 break
-            if known is None and (limit := pins.exhausted(not session.proven)):
+            if known is None and (limit := pins.exhausted(session.client, not session.proven)):
                 break
             if known is not None and (other := _deprived(known, session)) is not None:
                 if not session.proven:
@@ -265,6 +272,9 @@ class Sessions(Mapping[str, Session]):
             key = self._id(session, session.server_session)
             if self._by_id.get(key) is session:
                 del self._by_id[key]
+            owned = (session.service_id, session.server_session)
+            if self._owners.get(owned) is session:
+                del self._owners[owned]
 
     def _disown(self, session: Session) -> None:
         key = (session.service_id, session.client)

@@ -114,10 +114,9 @@ class Tracker:
         for one in asked:
             said += self._dialog.receive(connection, one, now)
         self._connections.account(connection)
-        if self._connections.buffered > self._books.limits.buffer_bytes and connection.counted:
-            connection.give_up_reading()
-            said += connection.overflow("buffer_mib", now)
-            self._connections.account(connection)
+        if self._connections.buffered > self._books.limits.buffer_bytes:
+            for relieved in self._connections.relieve(connection, now, said):
+                self._sessions.settle(relieved, now, said)
         self._sessions.settle(connection, now, said)
         timer = connection.next_timer()
         if timer is not None and (connection.wake_at is None or timer < connection.wake_at):

@@ -8,7 +8,7 @@ from rtspdsr.core.events import Event, PinMade, PinReleased
 from rtspdsr.core.limits import TrackerLimits
 from rtspdsr.core.pinbook import HeldPin, PinBook
 from rtspdsr.model import Pin, PinFlag, PinReading
-from tests.core.builders import udp
+from tests.core.builders import CLIENT, udp
 
 FLOW = udp(5000)
 
@@ -102,18 +102,18 @@ def test_a_pin_never_becomes_provisional_again() -> None:
 def test_the_provisional_budget_is_of_those_that_are_provisional_now(end: str) -> None:
     book, owner = PinBook(TrackerLimits(provisional_max=1)), Owner()
     held, _ = hold(book, owner, provisional=True)
-    assert (book.exhausted(True), book.exhausted(False)) == ("provisional_max", None)
+    assert (book.exhausted(CLIENT, True), book.exhausted(CLIENT, False)) == ("provisional_max", None)
     if end == "confirm":
         book.confirm(held, 1.0, [])
     else:
         release(book, held, owner)
-    assert book.exhausted(True) is None
+    assert book.exhausted(CLIENT, True) is None
 
 
 def test_the_budget_of_all_pins_holds_for_every_pin() -> None:
     book = PinBook(TrackerLimits(pins_max=1))
     hold(book, Owner())
-    assert (book.exhausted(True), book.exhausted(False)) == ("pins_max", "pins_max")
+    assert (book.exhausted(CLIENT, True), book.exhausted(CLIENT, False)) == ("pins_max", "pins_max")
 
 
 def test_progress_is_what_came_since_the_last_reading() -> None:
