@@ -1,7 +1,6 @@
 """``python -m tests.fuzz [PART...]``: throw hostile input at parts, until one breaks or the count is reached.
 
-A part is a module with a ``UNIT``, a ``COUNT`` for when none is given, and ``run(count, seed, first,
-progress)``, which gives back in words what it walked through, and raises Found.
+Parts are made up with dice, each of which a seed and the number of a batch come upon again.
 """
 
 import os
@@ -9,10 +8,11 @@ import sys
 import time
 from argparse import ArgumentParser
 
-from tests.fuzz import forwarding
+from tests.fuzz import forwarding, requests, segments
+from tests.fuzz.part import Part
 from tests.fuzz.seeds import Found
 
-PARTS = {"frames": forwarding}
+PARTS: dict[str, Part] = {"frames": forwarding.PART, "requests": requests.PART, "segments": segments.PART}
 NEED_ROOT = {"frames"}
 SEED = 2326
 FOUND = 1  # exit code
@@ -23,7 +23,7 @@ class Progress:
     """A line on a terminal that says how far it is; nothing elsewhere."""
 
     def __init__(self, part: str, count: int) -> None:
-        self._words, self._count = f"{part}: {{:,}} of {count:,} {PARTS[part].UNIT}", count
+        self._words, self._count = f"{part}: {{:,}} of {count:,} {PARTS[part].unit}", count
         self._shown_at = 0.0
 
     def __call__(self, done: int) -> None:
@@ -40,7 +40,7 @@ class Progress:
 def fuzz(name: str, count: int, seed: int, first: int) -> bool:
     """One part, from its beginning to its result; whether it stood."""
     progress = Progress(name, count)
-    began_at, unit = time.monotonic(), PARTS[name].UNIT
+    began_at, unit = time.monotonic(), PARTS[name].unit
     try:
         walked = PARTS[name].run(count, seed, first, progress)
     except Found as found:
@@ -75,7 +75,7 @@ def main() -> None:
     parts = wanted.parts or list(PARTS)
     if os.geteuid() and NEED_ROOT & set(parts):
         sys.exit("error: frames need root, to load BPF programs; run: sudo make fuzz")
-    stood = [fuzz(name, wanted.count or PARTS[name].COUNT, wanted.seed, wanted.first) for name in parts]
+    stood = [fuzz(name, wanted.count or PARTS[name].count, wanted.seed, wanted.first) for name in parts]
     sys.exit(0 if all(stood) else FOUND)
 
 

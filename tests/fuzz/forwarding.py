@@ -11,13 +11,12 @@ from random import Random
 
 from rtspdsr.dataplane.layout import Verdict
 from tests.fuzz.frames import SHORTEST, frame
+from tests.fuzz.part import Part
 from tests.fuzz.scene import furnish
 from tests.fuzz.seeds import Found, blanked, keep, shrunk
 from tests.packets.fate import FATES, Fate, fate
 from tests.packets.runner import LOOPBACK, XdpRunner
 
-UNIT = "frames"
-COUNT = 1_000_000
 BATCH = 1000
 RING = 1 << 24  # holds what a batch detours, mostly: a full ring is part of the game
 
@@ -116,3 +115,6 @@ def run(count: int, seed: int, first: int, progress: Callable[[int], None]) -> s
     finally:
         stage.close()
     return ", ".join(f"{verdict.name} {frames:,}" for verdict, frames in walked.most_common())
+
+
+PART = Part("frames", 1_000_000, run)
