@@ -12,6 +12,9 @@ from rtspdsr.model import ReceiverReport
 #: Half of the range of extended sequence numbers: a step further is one backwards.
 _HALF = 1 << 31
 
+#: No client receives more of one source, packets a second: a step further is a lie, or a source begun anew.
+RATE_MAX = 100_000
+
 #: What an answer may take, bytes: so much acknowledged for each request is no sign of media.
 ANSWER_BYTES = 1024
 
@@ -68,10 +71,11 @@ class Reception:
 
     def advance(self, report: ReceiverReport, at: float) -> bool:
         """Take in a newer report; whether it shows that packets arrived."""
+        step = (report.highest - self.last.highest) & 0xFFFFFFFF
+        leaps = step >= _HALF or step > RATE_MAX * max(1.0, at - self.reported_at)
         self.reported_at = at
         self._repeated = True
-        step = (report.highest - self.last.highest) & 0xFFFFFFFF
-        if report.ssrc != self.last.ssrc or step >= _HALF:
+        if report.ssrc != self.last.ssrc or leaps:
             self._received_before, self._lost_before = self.received or 0, self.lost
             self._first = report.highest
             self.last = report

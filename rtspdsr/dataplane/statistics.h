@@ -104,12 +104,15 @@ static __always_inline void take_report(struct pin_statistics *pin, const struct
 	pin->reported_ticks = bpf_jiffies64();
 }
 
-/* Does the payload look like the first packet of an RTCP compound? What does not is no fault (rule 10). */
+/*
+ * Does the payload look like the first packet of an RTCP compound, which has no padding (RFC 3550 appendix A.2)?
+ * What does not is no fault (rule 10).
+ */
 static __always_inline bool is_report(const struct packet *packet)
 {
 	const struct rtcp *rtcp = packet->transport + sizeof(struct udphdr);
 
-	return (void *)(rtcp + 1) <= packet->end && rtcp->first >> 6 == 2 &&
+	return (void *)(rtcp + 1) <= packet->end && rtcp->first >> 5 == 4 &&
 	       (rtcp->type == RTCP_RECEIVER_REPORT || rtcp->type == RTCP_SENDER_REPORT);
 }
 

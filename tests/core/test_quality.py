@@ -52,6 +52,15 @@ def test_sequence_numbers_pass_their_end() -> None:
     assert quality.delivered_packets == 32
 
 
+def test_more_packets_than_anybody_receives_are_not_counted() -> None:
+    quality = Quality()
+    for at in range(100):
+        quality.report(5001, report(at * 0x7FFFFFFF & 0xFFFFFFFF), float(at))
+    assert quality.delivered_packets == 0
+    quality.report(5001, report((99 * 0x7FFFFFFF & 0xFFFFFFFF) + 500), 100.0)
+    assert quality.delivered_packets == 500
+
+
 @pytest.mark.parametrize("second", [report(40, lost=1, ssrc=8), report(40, lost=1)])
 def test_a_new_source_or_a_jump_back_begins_a_new_count(second: ReceiverReport) -> None:
     quality = Quality()
