@@ -290,7 +290,9 @@ class Connection(Heard):
     def _read(
         self, deliveries: Iterable[Delivery], now: float, said: list[Event]
     ) -> list[Request | InterleavedFrame]:
-        asked = [one for delivery in deliveries for one in self._take(delivery, now, said)]
+        asked: list[Request | InterleavedFrame] = []
+        for delivery in deliveries:
+            asked += self._take(delivery, now, said)
         while (over := self.buffered - self._kept_max) > 0:
             self._put_off = None
             if self.stream is None or not self.stream.buffered:

@@ -31,6 +31,7 @@ HISTORY_S = 30.0
 
 #: Flags as plain numbers: testing an enum's members takes longer than all else here.
 _FIN, _SYN, _RST = int(TcpFlag.FIN), int(TcpFlag.SYN), int(TcpFlag.RST)
+_RARE = _FIN | _SYN | _RST
 
 _start = attrgetter("start")
 
@@ -142,6 +143,10 @@ class HalfStream:
         return self._waiting
 
     @property
+    def _is_in_order(self) -> bool:
+        return not self._pieces and self._end is None and not self._distrusted
+
+    @property
     def _is_untouched(self) -> bool:
         return self._next == 0 and not self._pieces and self._end is None and not self._distrusted
 
@@ -171,6 +176,8 @@ class HalfStream:
         if self._origin is None:
             self._origin = sequence
         start = self._place(sequence)
+        if start == self._next and segment.payload and not flags & _RARE and self._is_in_order:
+            return [self._deliver(segment.payload, True, segment.acknowledgement)]
         said: list[Delivery] = []
         if segment.payload and self._is_untouched and abs(start) > WINDOW:
             # an old connection, of which the SYN is known but nothing was read: taken up where it is

@@ -14,9 +14,9 @@ from argparse import ArgumentParser
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import forwarding
+from tests.bench import forwarding, reading
 
-PARTS = {"forwarding": forwarding}
+PARTS = {"forwarding": forwarding, "reading": reading}
 DOCS = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 
 
