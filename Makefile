@@ -13,6 +13,7 @@ VENV ?= .venv
 ARGS ?=
 
 READY := $(VENV)/.ready
+GUIDE := $(VENV)/.guide
 OBJECT := rtspdsr/dataplane/forward.bpf.o
 SOURCES := $(wildcard rtspdsr/dataplane/*.c rtspdsr/dataplane/*.h)
 
@@ -36,7 +37,7 @@ test: root setup ## run all tests, with real servers and players in the lab
 bench: root setup ## measure; make bench ARGS='forwarding --json FILE' for one part
 	@$(call alone,$(VENV)/bin/python -m tests.bench $(ARGS))
 
-fuzz: root setup ## hostile input by the million; make fuzz ARGS='frames --count 2000000 --seed 7'
+fuzz: root setup $(GUIDE) ## hostile input by the million; make fuzz ARGS='frames --count 2000000 --seed 7'
 	@$(call alone,$(VENV)/bin/python -m tests.fuzz $(ARGS))
 
 check: setup ## ruff and mypy
@@ -52,6 +53,10 @@ docs: setup ## docs/session-log.md, from the code
 	mv docs/session-log.md.new docs/session-log.md
 
 setup: $(READY) $(OBJECT) ## install what is missing: Debian packages, virtual environment, BPF object
+
+$(GUIDE): $(READY)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,fuzz]'
+	@touch $@
 
 clean: ## remove what was built
 	rm -rf build dist $(OBJECT) .hypothesis .mypy_cache .pytest_cache .ruff_cache

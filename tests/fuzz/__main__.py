@@ -1,6 +1,6 @@
 """``python -m tests.fuzz [PART...]``: throw hostile input at parts, until one breaks or the count is reached.
 
-Parts are made up with dice, each of which a seed and the number of a batch come upon again.
+What dice make up, a seed and the number of a batch come upon again.
 """
 
 import os
@@ -9,10 +9,17 @@ import time
 from argparse import ArgumentParser
 
 from tests.fuzz import forwarding, requests, segments
-from tests.fuzz.part import Part
+from tests.fuzz.guided import guided
+from tests.fuzz.part import NotRun, Part
 from tests.fuzz.seeds import Found
 
-PARTS: dict[str, Part] = {"frames": forwarding.PART, "requests": requests.PART, "segments": segments.PART}
+PARTS: dict[str, Part] = {
+    "frames": forwarding.PART,
+    "requests": requests.PART,
+    "segments": segments.PART,
+    "guided-requests": guided("requests", "texts", 20_000),
+    "guided-segments": guided("segments", "scripts", 5_000),
+}
 NEED_ROOT = {"frames"}
 SEED = 2326
 FOUND = 1  # exit code
@@ -43,6 +50,9 @@ def fuzz(name: str, count: int, seed: int, first: int) -> bool:
     began_at, unit = time.monotonic(), PARTS[name].unit
     try:
         walked = PARTS[name].run(count, seed, first, progress)
+    except NotRun as why:
+        print(f"{name}: {why}")
+        return True
     except Found as found:
         progress.end()
         print(f"{name}: {found}", file=sys.stderr)

@@ -13,6 +13,10 @@ Run = Callable[[int, int, int, Callable[[int], None]], str]
 BATCH = 100
 
 
+class NotRun(Exception):
+    """A part cannot be run here, and why."""
+
+
 @dataclass(frozen=True)
 class Part:
     """What can be run.
@@ -20,7 +24,7 @@ class Part:
     unit:  what is counted
     count: how many by default: a minute or two
     run:   is handed a count, a seed, the batch to begin with, and whom to tell how many are done; gives back
-           in words what it walked through. Raises Found
+           in words what it walked through. Raises Found, NotRun
     """
 
     unit: str
