@@ -1,5 +1,6 @@
 """What hostile clients are known to try, each by its name: what is pinned, what is said, what it costs."""
 
+import tracemalloc
 from dataclasses import replace
 from ipaddress import IPv4Address, ip_address
 from itertools import count
@@ -22,7 +23,7 @@ from rtspdsr.core.events import (
 from rtspdsr.core.limits import TrackerLimits
 from rtspdsr.core.request import TEXT_MAX
 from rtspdsr.core.session import State
-from rtspdsr.model import FlowKey, PinFlag, Segment
+from rtspdsr.model import FlowKey, PinFlag, Segment, TcpFlag
 from tests.core.builders import (
     CLIENT,
     INTERLEAVED,
@@ -296,6 +297,19 @@ def test_an_end_gives_a_clients_share_back() -> None:
         world.wait(15)
         if number == 3:
             break
+
+
+def test_a_bare_syn_costs_the_tracker_nothing() -> None:
+    world = World()
+    world.feed(Control().segment(b"", TcpFlag.SYN))  # whatever Python itself sets up at the first
+    tracemalloc.start()
+    for number in range(20_000):
+        syn = loris(number // 50_000, number % 50_000).segment(b"", TcpFlag.SYN)
+        world.tracker.receive(syn, world.now)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 20_000
+    assert (world.tracker.bound(), world.tracker.next_timer()) == ([], None)
 
 
 def memory(world: World) -> int:

@@ -9,7 +9,7 @@ from rtspdsr.model import FlowKey
 from tests.core.builders import INTERLEAVED, of, request, transport
 from tests.packets.conversation import Caller, Conversation
 from tests.packets.frames import CLIENT, CLIENT6, built, media
-from tests.packets.runner import LOOPBACK, A, B, XdpRunner, flow
+from tests.packets.runner import LOOPBACK, TX, A, B, XdpRunner, flow
 
 pytestmark = pytest.mark.kernel
 
@@ -146,3 +146,28 @@ def test_a_million_spoofed_datagrams_make_no_pin_and_write_no_map(xdp: XdpRunner
     assert +told.verdicts == {Verdict.BY_SLOT: 1_000_000}
     assert (told.segments, told.notices) == ((), ())
     assert not [name for name in ("pins", "flows", "clients", "newcomers") if list(xdp.maps[name].entries())]
+
+
+def test_with_every_pin_taken_a_new_session_goes_by_its_client_and_nothing_is_evicted(xdp: XdpRunner) -> None:
+    talk = Conversation(xdp, TrackerLimits(pins_max=4))
+    Caller(talk).connect().say(*PLAY)
+    before = talk.pins()
+    late = Caller(talk, THIEF).connect()
+    late.say(*PLAY)
+    told = {event.limit for event in of(TrackerFull, talk.said)}
+    assert (told, len(talk.pins())) == ({"pins_max"}, 4)
+    assert before.items() <= talk.pins().items()
+    talk.xdp.all_slots(B)  # where neither of them is to go
+    assert {late.punch(port).verdict for port in (5000, 5001)} == {Verdict.BY_CLIENT}
+    assert talk.xdp.traffic(B).packets == 0
+
+
+def test_with_the_ring_full_requests_go_on_unread_and_sessions_stay(talk: Conversation) -> None:
+    playing, late = Caller(talk).connect(), Caller(talk, THIEF).connect()
+    playing.say(*PLAY)
+    before = talk.pins()
+    talk.xdp.fill_segments()
+    assert talk.xdp.program.test_run(late.segment(ASK), ifindex=LOOPBACK).action == TX
+    assert talk.xdp.told().verdicts[Verdict.RING_FULL] == 1
+    assert talk.pins() == before
+    assert playing.punch(5001).verdict is Verdict.PINNED

@@ -89,21 +89,23 @@ class Caller:
         """Send the FIN."""
         self._send(b"", "FA")
 
-    def _send(self, payload: bytes, flags: str) -> Ran:
+    def segment(self, payload: bytes, flags: str = "PA") -> bytes:
+        """Its next frame, not sent yet."""
         version = ip_address(self.client).version
-        ran = self.talk.send(
-            built(
-                rtsp(
-                    version=version,
-                    network=ip(version, self.client),
-                    sport=self.port,
-                    flags=flags,
-                    seq=self.sequence,
-                    ack=0 if flags == "S" else self.acknowledged,
-                    payload=payload,
-                )
+        return built(
+            rtsp(
+                version=version,
+                network=ip(version, self.client),
+                sport=self.port,
+                flags=flags,
+                seq=self.sequence,
+                ack=0 if flags == "S" else self.acknowledged,
+                payload=payload,
             )
         )
+
+    def _send(self, payload: bytes, flags: str) -> Ran:
+        ran = self.talk.send(self.segment(payload, flags))
         self.sequence = (self.sequence + len(payload)) & 0xFFFFFFFF
         self.acknowledged += 100
         return ran
