@@ -17,8 +17,8 @@ PARTS: dict[str, Part] = {
     "frames": forwarding.PART,
     "requests": requests.PART,
     "segments": segments.PART,
-    "guided-requests": guided("requests", "texts", 20_000),
-    "guided-segments": guided("segments", "scripts", 5_000),
+    "guided-requests": guided("requests", "texts", 10_000),
+    "guided-segments": guided("segments", "scripts", 3_000),
 }
 NEED_ROOT = {"frames"}
 SEED = 2326

@@ -91,4 +91,4 @@ def _hold(message: Message) -> None:
 
 
 REQUESTS = Octets("requests", case, check)
-PART = REQUESTS.part("texts", 100_000)
+PART = REQUESTS.part("texts", 30_000)
