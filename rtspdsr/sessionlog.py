@@ -218,14 +218,20 @@ class Sink(Protocol):
 
 
 class SessionLog:
-    """Events in, lines to a sink."""
+    """Events in, lines to a sink, and to those that are added."""
 
     def __init__(self, lines: Lines, sink: Sink) -> None:
-        self._lines, self._sink = lines, sink
+        self._lines, self._sinks = lines, [sink]
+
+    def add(self, sink: Sink) -> None:
+        """Hand every line from now on to one more."""
+        self._sinks.append(sink)
 
     def write(self, event: Event) -> None:
         """One line for one event. Never waits."""
-        self._sink.put(self._lines.line(event))
+        line = self._lines.line(event)
+        for sink in self._sinks:
+            sink.put(line)
 
 
 def open_log(

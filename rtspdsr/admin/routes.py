@@ -13,6 +13,7 @@ from rtspdsr.admin.answers import (
 )
 from rtspdsr.admin.asked import Asked, Login, OneSession, Placement, Sessions
 from rtspdsr.admin.login import log_in, log_out
+from rtspdsr.admin.monitor import MONITORING
 from rtspdsr.admin.openapi import document
 from rtspdsr.admin.route import Call, Route
 
@@ -65,6 +66,7 @@ ROUTES = (
         asked=Placement,
         answer=Placed,
     ),
+    *MONITORING,
     Route(
         "POST",
         "/v1/login",

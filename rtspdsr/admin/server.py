@@ -16,10 +16,14 @@ from pydantic import ValidationError
 
 from rtspdsr.admin import bundle
 from rtspdsr.admin.asked import Asked
+from rtspdsr.admin.feed import Crowded
 from rtspdsr.admin.guard import GUARD, Guard, Listen
+from rtspdsr.admin.monitor import MONITORING
 from rtspdsr.admin.operator import Operator
 from rtspdsr.admin.route import Call, Reply, Route
 from rtspdsr.admin.routes import ROUTES
+from rtspdsr.admin.stream import tell_totals
+from rtspdsr.admin.watch import WATCH, Watch
 from rtspdsr.errors import AdminError, NotFound, RtspDsrError
 
 SOCKET = "admin.sock"
@@ -39,18 +43,32 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Admin:
-    """The server side, from ``start`` to ``stop``."""
+    """The server side, from ``start`` to ``stop``.
 
-    def __init__(self, operator: Operator, directory: Path, listen: Listen | None = None) -> None:
+    listen: over TCP too
+    watch:  what is served by the routes of ``monitor.py``, which are not there without it
+    """
+
+    def __init__(
+        self,
+        operator: Operator,
+        directory: Path,
+        listen: Listen | None = None,
+        watch: Watch | None = None,
+    ) -> None:
+        self._operator, self._watch = operator, watch
         self._path, self._listen = directory / SOCKET, listen
-        self._local = _runner(operator, Guard(None, listen.hosts if listen else ()))
-        self._remote = _runner(operator, Guard(listen.token, listen.hosts)) if listen else None
+        self._totals: asyncio.Task[None] | None = None
+        self._local = _runner(operator, watch, Guard(None, listen.hosts if listen else ()))
+        self._remote = _runner(operator, watch, Guard(listen.token, listen.hosts)) if listen else None
 
     async def start(self) -> None:
         """Listen. A socket that an earlier daemon left is replaced; the forwarding core's lock is ours.
 
         Raises AdminError if the directory cannot be written, or the address cannot be had.
         """
+        if self._watch:
+            self._totals = asyncio.create_task(tell_totals(self._watch, self._operator.failed))
         await self._local.setup()
         try:
             self._path.unlink(missing_ok=True)
@@ -73,19 +91,23 @@ class Admin:
 
     async def stop(self) -> None:
         """Listen no more."""
+        if self._watch and self._totals:
+            self._watch.feed.close()
+            self._totals.cancel()
         await self._local.cleanup()
         if self._remote:
             await self._remote.cleanup()
         self._path.unlink(missing_ok=True)
 
 
-def _runner(operator: Operator, guard: Guard) -> web.AppRunner:
-    return web.AppRunner(application(operator, guard), access_log=None, shutdown_timeout=STOP_S)
+def _runner(operator: Operator, watch: Watch | None, guard: Guard) -> web.AppRunner:
+    return web.AppRunner(application(operator, watch, guard), access_log=None, shutdown_timeout=STOP_S)
 
 
-def application(operator: Operator, guard: Guard) -> web.Application:
+def application(operator: Operator, watch: Watch | None, guard: Guard) -> web.Application:
     """All routes, and what stands around them."""
-    handlers = [(route, _handler(route, operator)) for route in ROUTES]
+    served = [route for route in ROUTES if watch or route not in MONITORING]
+    handlers = [(route, _handler(route, operator)) for route in served]
     page = bundle.Bundle()
     public: frozenset[Handler] = frozenset(
         [*(handler for route, handler in handlers if route.public), page.answer]
@@ -94,6 +116,8 @@ def application(operator: Operator, guard: Guard) -> web.Application:
         middlewares=[_errors(operator), _guarded(guard, public)], client_max_size=REQUEST_MAX
     )
     made[GUARD] = guard
+    if watch:
+        made[WATCH] = watch
     made.on_response_prepare.append(_protect)
     for route, handler in handlers:
         made.router.add_route(route.method, route.path, handler)
@@ -115,6 +139,7 @@ async def _protect(_request: web.Request, response: web.StreamResponse) -> None:
     """Say what a browser may do with an answer, unless the answer says so itself."""
     for name, value in PROTECTION.items():
         response.headers.setdefault(name, value)
+    response.headers["Server"] = "rtspdsr"  # versions are nobody's business
 
 
 def _handler(route: Route, operator: Operator) -> Handler:
@@ -177,6 +202,8 @@ def _errors(operator: Operator) -> Any:
             return await handler(request)
         except NotFound as error:
             return _refusal(404, str(error))
+        except Crowded as error:
+            return _refusal(503, str(error))
         except RtspDsrError as error:
             return _refusal(400, str(error))
         except web.HTTPException as error:

@@ -28,6 +28,7 @@ from rtspdsr.balancer.detour import Detour
 from rtspdsr.balancer.evictor import Evictor
 from rtspdsr.balancer.fleet import Fleet
 from rtspdsr.balancer.journal import Journal
+from rtspdsr.balancer.meter import Meter
 from rtspdsr.balancer.placing import Placing
 from rtspdsr.balancer.registry import Registry
 from rtspdsr.balancer.slottables import SlotTables
@@ -110,11 +111,28 @@ class Balancer:
         self._attached: dict[str, int] = {}
         self._own_macs: set[bytes] = set()
         self._started_at = time.monotonic()
+        self._upkeep = Upkeep(dataplane, self.tracker, journal, self._applier)
+        self._meter = Meter(
+            dataplane=dataplane,
+            fleet=self.fleet,
+            health=self.health,
+            standings=self._standings,
+            tracker=self.tracker,
+            applier=self._applier,
+            upkeep=self._upkeep,
+            journal=journal,
+            file=self._file,
+            interfaces=config.dataplane.interfaces,
+            modes=self._modes,
+            started_at=self._started_at,
+        )
+        log.add(self._meter.feed)
 
     @classmethod
     async def open(cls, path: Path, supervisor: Supervisor) -> Self:
         """Read the configuration and load the forwarding core. Raises RtspDsrError."""
         config = await asyncio.to_thread(load, path)
+        settings.listen(config)  # a token that will not do is told before anything is touched
         await supervisor.starting("loading the forwarding core")
         home = Home(config.dataplane.bpffs, config.dataplane.interfaces)
         dataplane = await asyncio.to_thread(Dataplane.load, home, settings.sizes(config))
@@ -149,16 +167,15 @@ class Balancer:
         gc.collect()
         gc.freeze()  # a full collection of what stands from here on would hold the loop for 10 ms and more
         detour = Detour(self._dataplane, self._receive, self._claimed, self._applier.failed)
-        upkeep = Upkeep(self._dataplane, self.tracker, self._journal, self._applier)
         vitals = Vitals(self._dataplane, detour, self._say)
-        admin = Admin(self, self._config.daemon.run_dir, self._listen)
+        admin = Admin(self, self._config.daemon.run_dir, self._listen, self._meter)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._follow_network())]
             await self._take_over()
             detour.start()
             await admin.start()
             jobs: list[Job] = [
-                *upkeep.tasks(),
+                *self._upkeep.tasks(),
                 self._reloads,
                 self._tables.run,
                 self._placing.run,
@@ -241,6 +258,7 @@ class Balancer:
 
     def _note(self, event: Event) -> None:
         """Show an event to those who look on."""
+        self._meter.tally.note(event)
         self._standings.note(event)
         self._chronicle.note(event)
         self._placing.note(event)
@@ -288,6 +306,8 @@ class Balancer:
             former = self._attached.get(change.interface, change.ifindex)
             if former != change.ifindex:
                 await self._attach_again(change.interface, former)
+        else:
+            self._modes.pop(change.interface, None)
         self._checks.moved()
         self._unheard(await self._announcer.link(change))
 

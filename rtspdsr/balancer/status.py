@@ -5,7 +5,11 @@ Handed the parts of a daemon, it reads them and gives back JSON-able dicts; it c
 
 from collections import Counter
 
-from rtspdsr.admin.answers import BackendAnswer, CheckAnswer, ServiceAnswer
+from rtspdsr.admin.answers import (
+    BackendAnswer,
+    CheckAnswer,
+    ServiceAnswer,
+)
 from rtspdsr.balancer.fleet import Fleet
 from rtspdsr.balancer.placing import Placing
 from rtspdsr.core.health import Checked, Health, Outcome

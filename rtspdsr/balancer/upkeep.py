@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 
 from rtspdsr.balancer.applier import Applier
 from rtspdsr.balancer.journal import Journal
+from rtspdsr.core.distribution import Distribution
 from rtspdsr.core.events import Event
 from rtspdsr.core.tracker import Tracker
 from rtspdsr.dataplane.dataplane import Dataplane
@@ -18,6 +19,7 @@ BEAT_S = 0.02
 #: A daemon that has been silent for so long is taken for dead: XDP forwards unread. What its ring swallowed
 #: until then comes again after 0.2 s at the earliest (Linux), so that one retransmission is all it costs.
 DEADLINE_S = 0.19
+LAG = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # bounds of its distribution
 FLUSH_S = 0.02
 COPY_S = 1.0
 ROOM_S = 0.1  # between two looks at the room for statistics
@@ -30,10 +32,16 @@ Job = Callable[[], Coroutine[None, None, None]]
 
 
 class Upkeep:
-    """The periodic tasks of one daemon."""
+    """The periodic tasks of one daemon.
+
+    lag:         how late the beat was, seconds: as late is a segment at worst
+    alive_until: the tracker's deadline, as last renewed
+    """
 
     def __init__(self, dataplane: Dataplane, tracker: Tracker, journal: Journal, applier: Applier) -> None:
         self._dataplane, self._tracker, self._journal, self._applier = dataplane, tracker, journal, applier
+        self.lag = Distribution(LAG)
+        self.alive_until = 0.0
 
     def tasks(self) -> list[Job]:
         """Every task, to be started by the daemon."""
@@ -41,8 +49,13 @@ class Upkeep:
 
     async def beat(self) -> None:
         """Renew the tracker's deadline."""
+        due_at = time.monotonic()
         while True:
-            self._dataplane.renew(time.monotonic() + DEADLINE_S)
+            now = time.monotonic()
+            self.lag.observe(max(0.0, now - due_at))
+            self.alive_until = now + DEADLINE_S
+            self._dataplane.renew(self.alive_until)
+            due_at = now + BEAT_S
             await asyncio.sleep(BEAT_S)
 
     async def timers(self) -> None:

@@ -7,7 +7,7 @@ the segment goes on, and facts for the log. It touches neither the clock nor the
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from operator import length_hint
-from typing import Any
+from typing import Any, NamedTuple
 
 from rtspdsr.core import record
 from rtspdsr.core.connection import Connection
@@ -34,6 +34,14 @@ EVENTS_MAX = 1_000
 
 #: Sessions and connections looked at in one ``tick`` for those of a backend that is gone: 1 ms.
 LOOK_MAX = 5_000
+
+
+class Used(NamedTuple):
+    """What of its limits a tracker uses, by their names."""
+
+    provisional: int
+    connections: int
+    buffer_bytes: int
 
 
 class Tracker:
@@ -70,6 +78,14 @@ class Tracker:
     def load(self, backend_id: int) -> int:
         """What a backend carries: sessions, and connections that may hold sessions and cannot be read."""
         return self._books.placements.load(backend_id)
+
+    def used(self) -> Used:
+        """What of its limits is used."""
+        return Used(
+            provisional=self._books.pins.provisional,
+            connections=len(self._connections),
+            buffer_bytes=self._connections.buffered,
+        )
 
     def on(self, connection: Connection) -> Collection[Session]:
         """The sessions that live on a connection. To be read only."""

@@ -7,6 +7,7 @@ import pytest
 
 from rtspdsr.admin import Admin
 from tests.admin.desk import Desk
+from tests.admin.lookout import Lookout
 
 
 @pytest.fixture
@@ -15,9 +16,14 @@ def desk() -> Desk:
 
 
 @pytest.fixture
-async def admin(desk: Desk, tmp_path: Path) -> AsyncIterator[Path]:
+def lookout() -> Lookout:
+    return Lookout()
+
+
+@pytest.fixture
+async def admin(desk: Desk, lookout: Lookout, tmp_path: Path) -> AsyncIterator[Path]:
     """A directory with a daemon's socket in it."""
-    running = Admin(desk, tmp_path)
+    running = Admin(desk, tmp_path, watch=lookout)
     await running.start()
     yield tmp_path
     await running.stop()

@@ -1,6 +1,7 @@
 """Who may ask: every route, over TCP and the Unix socket, with and without what it takes."""
 
 import socket
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from http.cookies import SimpleCookie
 from pathlib import Path
@@ -14,21 +15,22 @@ from rtspdsr.admin.guard import COOKIE, LOGIN_S, Guard, Listen, read_token
 from rtspdsr.admin.server import application
 from rtspdsr.errors import AdminError, ConfigError
 from tests.admin.desk import Desk
+from tests.admin.lookout import Lookout
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 #: Answered to whom has no token: the login, which takes it, and what tells nothing.
-PUBLIC = {("POST", "/v1/login")}
+PUBLIC = {("POST", "/v1/login"), ("GET", "/healthz"), ("GET", "/readyz")}
 
 
 def routes() -> list[tuple[str, str]]:
     """Every route of the application, with something in the parts that vary."""
-    made = application(Desk(), Guard(TOKEN))
-    names = {"service": "cams", "client": "198.51.100.7", "backend": "cam-a", "session": "7", "file": "a.js"}
+    made = application(Desk(), Lookout(), Guard(TOKEN))
+    names = defaultdict(lambda: "x", service="cams", client="198.51.100.7", backend="cam-a")
     found = []
     for route in made.router.routes():
         assert route.resource is not None
-        found.append((route.method, route.resource.canonical.format(**names)))
+        found.append((route.method, route.resource.canonical.format_map(names)))
     return found
 
 
@@ -60,9 +62,11 @@ def listen() -> Listen:
 
 
 @pytest.fixture
-async def remote(desk: Desk, tmp_path: Path, listen: Listen) -> AsyncIterator[ClientSession]:
+async def remote(
+    desk: Desk, lookout: Lookout, tmp_path: Path, listen: Listen
+) -> AsyncIterator[ClientSession]:
     """A client of the API over TCP, without anything that lets it in."""
-    admin = Admin(desk, tmp_path, listen)
+    admin = Admin(desk, tmp_path, listen, lookout)
     await admin.start()
     async with ClientSession(f"http://127.0.0.1:{listen.port}") as session:
         yield session
@@ -190,13 +194,14 @@ async def test_answers_tell_browsers_to_keep_and_embed_nothing(remote: ClientSes
     async with remote.get("/v1/sessions", headers=BEARER) as response:
         assert response.headers["Cache-Control"] == "no-store"
         assert "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]
+        assert response.headers["Server"] == "rtspdsr"
 
 
 async def test_an_address_that_is_taken_is_said_with_what_to_do(
-    desk: Desk, tmp_path: Path, listen: Listen
+    desk: Desk, lookout: Lookout, tmp_path: Path, listen: Listen
 ) -> None:
     with socket.create_server(("127.0.0.1", listen.port)):
-        admin = Admin(desk, tmp_path, listen)
+        admin = Admin(desk, tmp_path, listen, lookout)
         with pytest.raises(AdminError, match=r"cannot listen at 127\.0\.0\.1 port \d+: .*admin\.listen"):
             await admin.start()
         await admin.stop()

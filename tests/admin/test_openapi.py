@@ -1,5 +1,6 @@
 """The OpenAPI document, and whether the answers are as it says."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ ANSWERED = [
     ("GET", "/v1/sessions", "/v1/sessions", None),
     ("GET", "/v1/sessions/{session}", "/v1/sessions/19183", None),
     ("GET", "/v1/backends", "/v1/backends", None),
+    ("GET", "/v1/totals", "/v1/totals", None),
+    ("GET", "/healthz", "/healthz", None),
+    ("GET", "/readyz", "/readyz", None),
     ("GET", "/v1/openapi.json", "/v1/openapi.json", None),
     (
         "PUT",
@@ -48,6 +52,13 @@ async def test_answers_are_as_it_says(
     responses = document["paths"][path][method.lower()]["responses"]
     schema = responses["200"]["content"]["application/json"]["schema"]
     Draft202012Validator({**schema, "components": document["components"]}).validate(answer)
+
+
+def test_every_route_that_the_manual_names_exists() -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "admin-api.md").read_text()
+    named = set(re.findall(r"`(GET|PUT|POST|DELETE) (/\S*)`", manual))
+    assert ("GET", "/metrics") in named
+    assert named <= {(route.method, route.path) for route in ROUTES}
 
 
 async def test_path_query_and_body_are_told_apart(document: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from aiohttp import ClientSession, UnixConnector
 from rtspdsr.admin import Admin, ask
 from rtspdsr.errors import AdminError, NotFound
 from tests.admin.desk import BACKENDS, STATUS, Desk, session
+from tests.admin.lookout import Lookout
 
 
 async def test_status_sessions_and_backends_are_answered(admin: Path) -> None:
@@ -72,6 +73,23 @@ async def test_a_question_that_a_route_does_not_know_is_refused(admin: Path) -> 
         await ask(admin, "GET", "/v1/status?colour=red")
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+async def test_a_daemon_that_is_well_says_200_and_why_not_503(
+    admin: Path, lookout: Lookout, path: str
+) -> None:
+    async with ClientSession("http://rtspdsr", connector=UnixConnector(str(admin / "admin.sock"))) as session:
+        async with session.get(path) as response:
+            assert response.status == 200
+        lookout.alive, lookout.problems = False, ["no backend of cams takes new clients"]
+        async with session.get(path) as response:
+            assert response.status == 503
+            answer = await response.json()
+    if path == "/readyz":
+        assert (answer["ready"], answer["problems"]) == (False, lookout.problems)
+    else:
+        assert answer["alive"] is False
+
+
 async def test_a_fault_of_the_daemons_is_told_to_it_and_hidden_from_nobody(admin: Path, desk: Desk) -> None:
     desk.broken = True
     with pytest.raises(AdminError, match="a fault of the daemon's own; its log has it as daemon_fault"):
@@ -79,9 +97,11 @@ async def test_a_fault_of_the_daemons_is_told_to_it_and_hidden_from_nobody(admin
     assert [str(error) for error in desk.faults] == ["the desk is broken"]
 
 
-async def test_a_socket_left_by_a_killed_daemon_is_replaced(desk: Desk, tmp_path: Path) -> None:
+async def test_a_socket_left_by_a_killed_daemon_is_replaced(
+    desk: Desk, lookout: Lookout, tmp_path: Path
+) -> None:
     (tmp_path / "admin.sock").write_text("")
-    running = Admin(desk, tmp_path)
+    running = Admin(desk, tmp_path, watch=lookout)
     await running.start()
     assert await ask(tmp_path, "GET", "/v1/status") == STATUS
     await running.stop()

@@ -53,3 +53,16 @@ def test_duplicates_are_no_loss() -> None:
         world.wait(12.0)
 
     assert world.tracker.deliveries.of(1).lost_packets == 0
+
+
+def test_what_reports_say_is_kept_by_size() -> None:
+    world, control = World(), Control()
+    world.feed(*play_udp(control))
+    for highest, fraction, jitter in ((1000, 0.0, 90), (1100, 0.25, 90), (1200, 0.015, 1000)):
+        world.hear(udp(5001), report=report(highest, fraction=fraction, jitter=jitter))
+        world.wait(12.0)
+
+    account = world.tracker.deliveries.of(1)
+    assert (account.losses.total, account.jitters.total) == (0.265, 1090)
+    assert [count for _, count in account.losses.cumulated()] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert [count for _, count in account.jitters.cumulated()] == [1, 1, 1, 1, 2, 2, 2, 2, 2]

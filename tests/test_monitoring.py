@@ -1,0 +1,125 @@
+"""The shipped dashboard and alert rules: whether all that they name exists.
+
+promtool is not among the packages of the tests, for it comes with a server of 96 MB. Where it is installed,
+it checks every expression, and that the rules fire as their own test says.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from rtspdsr.admin.metrics import rendered
+from rtspdsr.dataplane.layout import Verdict
+from rtspdsr.logreference import event_classes
+from rtspdsr.model import BackendState
+from rtspdsr.sessionlog import event_name
+from tests.admin.lookout import figures
+
+MONITORING = Path(__file__).parent.parent / "monitoring"
+RULES, RULES_TEST = MONITORING / "rtspdsr.rules.yml", MONITORING / "rtspdsr.rules.test.yml"
+DASHBOARD = MONITORING / "grafana-dashboard.json"
+
+#: The values that a label can have, where the program bounds them.
+VALUES: dict[str, set[str]] = {
+    "verdict": {one.name.lower() for one in Verdict},
+    "state": {one.value for one in BackendState},
+    "event": {event_name(one) for one in event_classes()},
+    "failure": set(figures().failures),
+}
+
+
+def rules() -> list[dict[str, Any]]:
+    (group,) = yaml.safe_load(RULES.read_text())["groups"]
+    found: list[dict[str, Any]] = group["rules"]
+    return found
+
+
+def panels() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(DASHBOARD.read_text())["panels"]
+    return found
+
+
+def expressions() -> Iterator[tuple[str, str]]:
+    """Every expression, and what it is of."""
+    yield from ((one["alert"], one["expr"]) for one in rules())
+    for panel in panels():
+        yield from ((panel["title"], target["expr"]) for target in panel.get("targets", []))
+
+
+@pytest.fixture(scope="module")
+def samples() -> dict[str, set[str]]:
+    """Names of the samples that the daemon tells, with the labels of each."""
+    found: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(rendered(figures())[0].decode()):
+        for one in family.samples:
+            found.setdefault(one.name, set()).update(one.labels)
+    return found
+
+
+@pytest.mark.parametrize(("of", "expression"), list(expressions()))
+def test_every_metric_label_and_value_that_is_named_exists(
+    of: str, expression: str, samples: dict[str, set[str]]
+) -> None:
+    named = re.findall(r"\b((?:rtspdsr|process)_\w+|up\b)(?:\{([^}]*)\})?", expression)
+    assert named, of
+    for name, selector in named:
+        assert name == "up" or name in samples, f"{of}: {name}"
+        for label, _, values in re.findall(r'(\w+)\s*(=~|!=|=)\s*"([^"]*)"', selector):
+            assert label in {*samples.get(name, ()), "instance", "job"}, f"{of}: {name} has no label {label}"
+            if label in VALUES and "rtspdsr" in name and not values.startswith("$"):
+                assert set(values.split("|")) <= VALUES[label], f"{of}: {label} {values}"
+
+
+def test_every_alert_says_how_bad_it_is_and_what_of() -> None:
+    names = [one["alert"] for one in rules()]
+    assert len(set(names)) == len(names)
+    for one in rules():
+        assert one["labels"]["severity"] in ("critical", "warning"), one["alert"]
+        assert one["annotations"]["summary"], one["alert"]
+
+
+def test_what_the_operator_is_promised_is_watched() -> None:
+    """Backends, pins at 80 %, quality, ring and log drops, and the daemon itself."""
+    watched = {
+        "RtspdsrAbsent": "up{",
+        "RtspdsrBackendDown": "rtspdsr_backend_state",
+        "RtspdsrPinsFilling": "> 0.8",
+        "RtspdsrLoss": "rtspdsr_reported_loss_ratio",
+        "RtspdsrRingDrops": '"ring_full"',
+        "RtspdsrLogLinesDropped": '"log_line"',
+    }
+    by_name = {one["alert"]: one["expr"] for one in rules()}
+    for name, part in watched.items():
+        assert part in by_name[name]
+
+
+def test_panels_lie_side_by_side() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in panels():
+        at = panel["gridPos"]
+        places = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
+        assert not places & taken, panel["title"]
+        assert max(x for x, _ in places) < 24, panel["title"]
+        taken |= places
+    assert len({panel["id"] for panel in panels()}) == len(panels())
+
+
+def test_promtool_accepts_every_expression_and_the_rules_fire(tmp_path: Path) -> None:
+    if not (promtool := shutil.which("promtool")):
+        pytest.skip("promtool is not installed (apt install prometheus)")
+    lines = ["groups:", "  - name: dashboard", "    rules:"]
+    for number, (_, expression) in enumerate(expressions()):
+        expression = expression.replace("$__rate_interval", "5m")
+        lines += [f"      - record: panel:{number}", f"        expr: {json.dumps(expression)}"]
+    (tmp_path / "all.yml").write_text("\n".join(lines))
+    for command in (["check", "rules", str(tmp_path / "all.yml")], ["test", "rules", str(RULES_TEST)]):
+        ran = subprocess.run([promtool, *command], capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
