@@ -352,6 +352,7 @@ class Balancer:
             mistakes = error.mistakes if isinstance(error, ConfigError) else (str(error),)
             self._say(ConfigRefused(at=_now(), mistakes=mistakes))
             return
+        self._placing.settle()
         self.tracker.limits = settings.limits(self._config)
         self._file.rotation = settings.rotation(self._config)
         self._unheard(await self._announcer.watch(self.fleet.vips()))

@@ -73,3 +73,15 @@ def test_a_client_of_many_sessions_costs_as_much_as_its_backends() -> None:
         placements.unbind(placement, 2, 1.0, said)
     assert placement.backend_id == 1
     assert placement.bonds == {1: 501}
+
+
+def test_a_backend_carries_every_bond_to_it_until_it_ends() -> None:
+    placements, said = Placements(), list[Event]()
+    placement = placements.bind(0, CLIENT, 1, 1.0, said)
+    placements.bind(0, CLIENT, 1, 1.0, said)
+    placements.bind(1, CLIENT, 2, 1.0, said)
+    assert [placements.load(one) for one in (1, 2, 3)] == [2, 1, 0]
+    placements.unbind(placement, 1, 2.0, said)
+    placements.unbind(placement, 1, 2.0, said)
+    placements.release(placement, 12.0, said)
+    assert [placements.load(one) for one in (1, 2, 3)] == [0, 1, 0]

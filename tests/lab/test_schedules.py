@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from rtspdsr.cli import app
 from rtspdsr.dataplane.layout import Verdict
 from rtspdsr.dataplane.libbpf.maps import Map
+from rtspdsr.errors import AdminError
 from rtspdsr.lab.daemon import NO_CHECKS
 from rtspdsr.lab.lab import Lab
 from rtspdsr.lab.player import PlayerKind, Playing, Transport, Watch
@@ -120,6 +121,8 @@ def test_a_crowd_behind_one_address_is_spread_if_connections_are_placed_by_thems
     turns = 'schedule = "weighted-round-robin"'
     with configured(lab, f'{turns}\nplace_by = "connection"'), playing(lab, [NAT] * 3):
         assert set(opened(lab, before)) == backends
+        with pytest.raises(AdminError, match="place_by"):
+            lab.daemon.place(str(lab.client(NODES[0], 4)), min(backends))
     before = len(log_lines(lab, "session_opened"))
     with configured(lab, turns), playing(lab, [NAT] * 3):
         assert len(set(opened(lab, before))) == 1
