@@ -36,6 +36,13 @@ NAME_OF_FOCUS = """() => {
   const at = document.activeElement;
   return at.getAttribute("aria-label") ?? at.textContent.trim();
 }"""
+WATCH_SHIFTS = """
+window.shifts = [];
+const note = (list) => {
+  for (const one of list.getEntries()) if (!one.hadRecentInput) shifts.push(one.value);
+};
+new PerformanceObserver(note).observe({ type: "layout-shift", buffered: true });
+"""
 HIDE = """(hidden) => {
   Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
   document.dispatchEvent(new Event("visibilitychange"));
@@ -367,6 +374,17 @@ def test_it_fits_a_phone_and_follows_the_system_s_colours(
         page.reload()
         assert page.evaluate(ground) == light
         keep(page, "session-phone-light")
+
+
+def test_nothing_jumps_while_it_fills_and_goes_on(player: Playing, page: Page) -> None:
+    page.add_init_script(WATCH_SHIFTS)
+    for width, height in (DESK, PHONE):
+        page.set_viewport_size({"width": width, "height": height})
+        page.reload()
+        expect(page.locator("#pulse")).to_have_text("live")
+        for _ in range(2):
+            page.wait_for_event("requestfinished", lambda request: request.url.endswith("/v1/backends"))
+        assert sum(page.evaluate("shifts")) < 0.01, (width, page.evaluate("shifts"))
 
 
 def test_a_page_that_nobody_sees_asks_nothing(page: Page) -> None:

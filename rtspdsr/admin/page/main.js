@@ -64,7 +64,7 @@ function tell({ status, error }) {
   const line = document.getElementById("pulse");
   set(line, "data-tone", error ? "bad" : status ? "good" : "calm");
   set(line, "title", error ? error.message : "asked every two seconds");
-  say(line.lastElementChild, error ? "no answer" : status ? "live" : "connecting");
+  say(line.lastElementChild, error ? "no answer" : status ? "live" : "waiting");
   if (error?.status === 401) enter();
 }
 

@@ -27,7 +27,8 @@ export function overview(main, pulse, live) {
   const services = element("div", { class: "services" });
   const daemon = element("p", { class: "daemon" });
   const happenings = new Happenings(live);
-  main.append(element("h1", { class: "hidden" }, "Overview"), troubles, services, happenings.node, daemon);
+  const content = element("div", { hidden: true }, troubles, services, happenings.node, daemon);
+  main.append(element("h1", { class: "hidden" }, "Overview"), content);
 
   const panels = new Set();
   const panelRows = new Rows(services, (service) => {
@@ -42,6 +43,7 @@ export function overview(main, pulse, live) {
 
   const deafen = pulse.listen(({ status, services: told }) => {
     if (!status) return;
+    content.hidden = false;
     panelRows.show(told, (one) => one.name);
     troubleRows.show([...troubled(status, told)], (one) => one.name);
     const modes = Object.entries(status.modes).map(([name, mode]) => `${name} (${mode} XDP)`);
