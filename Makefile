@@ -23,16 +23,19 @@ BUSY := 75
 alone = flock --nonblock --close --conflict-exit-code $(BUSY) $(LOCK) $(1) || { status=$$?; \
 	((status != $(BUSY))) || echo "error: another demo, test, fuzz or benchmark run holds $(LOCK)" >&2; exit $$status; }
 
-.PHONY: help demo test bench fuzz check build docs clean distclean setup system root
+.PHONY: help demo test test-deb bench fuzz check build deb docs clean distclean setup system root
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: root setup ## build the lab, play through the balancer, show what happened
 	@$(call alone,$(VENV)/bin/rtspdsr lab demo $(ARGS))
 
 test: root setup ## run all tests, with real servers and players in the lab
 	@$(call alone,$(VENV)/bin/python -m pytest $(ARGS))
+
+test-deb: root setup ## build the Debian package, and try it in a clean Debian 12 with systemd
+	@$(VENV)/bin/python -m pytest deploy/tests $(ARGS)
 
 bench: root setup ## measure; make bench ARGS='forwarding --json FILE' for one part
 	@$(call alone,$(VENV)/bin/python -m tests.bench $(ARGS))
@@ -48,9 +51,14 @@ check: setup ## ruff and mypy
 build: setup ## wheel and source archive, in dist/
 	$(VENV)/bin/python -m hatchling build
 
-docs: setup ## docs/session-log.md, from the code
+deb: setup ## Debian package with its Python libraries, in dist/
+	@TOOLS=$(VENV)/bin/python deploy/deb/build
+
+docs: setup ## docs/session-log.md and docs/configuration.md, from the code
 	$(VENV)/bin/python -m rtspdsr.logreference >docs/session-log.md.new
 	mv docs/session-log.md.new docs/session-log.md
+	$(VENV)/bin/python -m rtspdsr.configreference rtspdsr.toml >docs/configuration.md.new
+	mv docs/configuration.md.new docs/configuration.md
 
 setup: $(READY) $(OBJECT) ## install what is missing: Debian packages, virtual environment, BPF object
 

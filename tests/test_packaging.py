@@ -207,7 +207,7 @@ def test_what_is_missing_is_named_to_one_who_may_not_install_it(tmp_path: Path) 
     assert "bash" not in ran.stderr
 
 
-@pytest.mark.parametrize("failing", [None, "check", "test"])
+@pytest.mark.parametrize("failing", [None, "check", "test", "test-deb"])
 def test_ci_runs_the_checks_and_the_tests_from_anywhere(tmp_path: Path, failing: str | None) -> None:
     calls = tmp_path / "calls"
     make = tmp_path / "make"
@@ -224,7 +224,9 @@ def test_ci_runs_the_checks_and_the_tests_from_anywhere(tmp_path: Path, failing:
     os.close(silent)
     os.close(open_end)
 
-    expected = ["check"] if failing == "check" else ["check", "test"]
+    expected = {"check": ["check"], "test": ["check", "test"]}.get(
+        failing or "", ["check", "test", "test-deb"]
+    )
     assert calls.read_text().splitlines() == [f"{ROOT} {target}" for target in expected]
     assert (ran.returncode == 0) == (failing is None)
 

@@ -19,7 +19,7 @@ from rtspdsr.lab.topology import url
 from tests.lab.helpers import command_at, log_lines, run_at, wait_for
 from tests.lab.labs import lab_of_run
 
-UNIT = Path(__file__).parents[2] / "packaging/systemd/rtspdsr.service"
+UNIT = Path(__file__).parents[2] / "deploy/systemd/rtspdsr.service"
 WATCHDOG_S = 2.0
 PATIENCE_S = 40.0
 FRAMES = 50
