@@ -19,19 +19,25 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
-def lines(program: str) -> list[list[str]]:
-    """Every command line of this program in the README's shell blocks, as its words."""
-    words = (shlex.split(line, comments=True) for block in blocks("sh") for line in block.splitlines())
-    inline = (shlex.split(code) for code in re.findall(rf"`({program} [^`]+)`", README))
+def lines(program: str, text: str = README) -> list[list[str]]:
+    """Every command line of this program in a document's shell blocks, as its words."""
+    shell = (block.replace("\\\n", " ").splitlines() for block in blocks("sh", text))
+    words = (shlex.split(line, comments=True) for block in shell for line in block)
+    inline = (shlex.split(code) for code in re.findall(rf"`({program} [^`]+)`", text))
     return [line for line in [*words, *inline] if line and line[0] == program]
 
 
 @pytest.mark.parametrize("line", lines("rtspdsr"), ids=" ".join)
 def test_every_command_and_option_exists(line: list[str]) -> None:
+    assert_exists(line)
+
+
+def assert_exists(line: list[str]) -> None:
+    """That there is such a command with such options."""
     command = [word for word in line[1:] if not word.startswith("-")]
     assert command[0] in COMMANDS
     path = command[:2] if command[0] in ("lab", "backend") and len(command) > 1 else command[:1]
