@@ -129,6 +129,45 @@ class SessionAnswer(TypedDict):
 
 
 @answer
+class UrlAnswer(TypedDict):
+    """All sessions of one URL."""
+
+    service: str | None
+    url: str
+    sessions: int
+    delivered_bits_per_s: float
+    """lately, past the balancer; over UDP an estimate from the packets that clients report"""
+
+
+@answer
+class FailureAnswer(TypedDict):
+    """Something that went wrong."""
+
+    time: str
+    """wall clock, ISO 8601, UTC"""
+    event: str
+    """as in the session log"""
+    service: str | None
+    backend: str | None
+    client: str | None
+    session: str | None
+    details: dict[str, object]
+    """the other keys that the event has in the session log"""
+
+
+@answer
+class TopAnswer(TypedDict):
+    """What stands out among all sessions."""
+
+    urls: list[UrlAnswer]
+    """busiest first"""
+    worst: list[SessionAnswer]
+    """playing sessions that stand still or lose packets, worst first"""
+    failures: list[FailureAnswer]
+    """newest first"""
+
+
+@answer
 class TrackAnswer(TypedDict):
     """One stream of a session, as its last SETUP asked for it."""
 

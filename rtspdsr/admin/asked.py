@@ -41,6 +41,13 @@ class OneSession(Asked):
     """our name of it, or a beginning that no other has"""
 
 
+class Top(Asked):
+    """How much of the top."""
+
+    limit: int = Field(default=10, ge=1, le=100)
+    """so many of each at most"""
+
+
 class Placement(Asked):
     """Where a client's new connections are to go."""
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Protocol
 
-from rtspdsr.admin.answers import BackendAnswer, SessionAnswer, StatusAnswer, StoryAnswer
-from rtspdsr.admin.asked import Sessions
+from rtspdsr.admin.answers import BackendAnswer, SessionAnswer, StatusAnswer, StoryAnswer, TopAnswer
+from rtspdsr.admin.asked import Sessions, Top
 from rtspdsr.model import Address
 
 
@@ -19,6 +19,9 @@ class Operator(Protocol):
 
     def session(self, name: str) -> StoryAnswer:
         """What happened to a session, by a beginning of its name that no other has."""
+
+    def top(self, asked: Top) -> Iterator[TopAnswer | None]:
+        """What stands out among all sessions: None as often as it was looked at some of them, then that."""
 
     def backends(self) -> list[BackendAnswer]:
         """Every backend, and how it is."""

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Self
 
 from rtspdsr.admin import Admin
-from rtspdsr.admin.answers import BackendAnswer, SessionAnswer, StatusAnswer, StoryAnswer
-from rtspdsr.admin.asked import Sessions
+from rtspdsr.admin.answers import BackendAnswer, SessionAnswer, StatusAnswer, StoryAnswer, TopAnswer
+from rtspdsr.admin.asked import Sessions, Top
 from rtspdsr.balancer import settings, status
 from rtspdsr.balancer.applier import Applier
 from rtspdsr.balancer.checks import Checks, jitter
@@ -30,6 +30,7 @@ from rtspdsr.balancer.fleet import Fleet
 from rtspdsr.balancer.journal import Journal
 from rtspdsr.balancer.meter import Meter
 from rtspdsr.balancer.placing import Placing
+from rtspdsr.balancer.ranking import rank
 from rtspdsr.balancer.registry import Registry
 from rtspdsr.balancer.slottables import SlotTables
 from rtspdsr.balancer.supervisor import Supervisor
@@ -408,6 +409,10 @@ class Balancer:
     def session(self, name: str) -> StoryAnswer:
         """What happened to a session. Raises NotFound."""
         return self._chronicle.session(name)
+
+    def top(self, asked: Top) -> Iterator[TopAnswer | None]:
+        """What stands out among all sessions; None while that is being looked for."""
+        return rank(self._chronicle, self.tracker, asked.limit)
 
     def failed(self, error: Exception) -> None:
         """Survive a fault in an answer, and tell of it."""

@@ -8,9 +8,17 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from fnmatch import translate
+from itertools import islice
 from typing import Any
 
-from rtspdsr.admin.answers import EntryAnswer, PointAnswer, SessionAnswer, StoryAnswer, TrackAnswer
+from rtspdsr.admin.answers import (
+    EntryAnswer,
+    FailureAnswer,
+    PointAnswer,
+    SessionAnswer,
+    StoryAnswer,
+    TrackAnswer,
+)
 from rtspdsr.admin.asked import Sessions
 from rtspdsr.core.course import Point
 from rtspdsr.core.events import CloseReason, Event, SessionSummary, TrackPinned
@@ -29,7 +37,7 @@ class Chronicle:
     """The stories of one daemon's sessions."""
 
     def __init__(self, tracker: Tracker, names: Names) -> None:
-        self._tracker, self._names = tracker, names
+        self._tracker, self.names = tracker, names
         self._lines = Lines(names)
         self.stories = Stories(tracker.sessions)
 
@@ -44,7 +52,7 @@ class Chronicle:
             if not wanted(one):
                 yield None
                 continue
-            yield self._row(one)
+            yield self.row(one)
             told += 1
             if told == asked.limit:
                 return
@@ -58,6 +66,10 @@ class Chronicle:
         if story is None:
             raise NotFound(f"no session {name!r} lives or has ended lately; the session log has those before")
         return self._story(story, self._tracker.sessions.get(found[0]))
+
+    def failures(self, limit: int) -> list[FailureAnswer]:
+        """What went wrong lately, newest first."""
+        return [self._failure(event) for event in islice(reversed(self.stories.failures), limit)]
 
     # --- a list of them
 
@@ -84,15 +96,16 @@ class Chronicle:
                     return False
             elif asked.url is not None and asked.url not in one.url:
                 return False
-            service = self._names.service(one.service_id)
+            service = self.names.service(one.service_id)
             if asked.service is not None and service != asked.service:
                 return False
-            backend = self._names.backend(one.backend_id)
+            backend = self.names.backend(one.backend_id)
             return asked.backend is None or asked.backend in (backend, f"{service}/{backend}")
 
         return wanted
 
-    def _row(self, one: Session | SessionSummary) -> SessionAnswer:
+    def row(self, one: Session | SessionSummary) -> SessionAnswer:
+        """A session in a list of them."""
         point: Point | None = None
         match one:
             case Session():
@@ -106,8 +119,8 @@ class Chronicle:
         return {
             "session": name,
             "client": str(one.client),
-            "service": self._names.service(one.service_id),
-            "backend": self._names.backend(one.backend_id),
+            "service": self.names.service(one.service_id),
+            "backend": self.names.backend(one.backend_id),
             "url": one.url,
             "state": state,
             "transports": sorted(set(transports)),
@@ -119,6 +132,18 @@ class Chronicle:
             "worst_loss": _fraction(quality.worst_loss),
             "jitter": quality.jitter,
             "stalls": quality.stalls,
+        }
+
+    def _failure(self, event: Event) -> FailureAnswer:
+        record = self._lines.record(event)
+        return {
+            "time": record["time"],
+            "event": record["event"],
+            "service": record.get("service"),
+            "backend": record.get("backend"),
+            "client": record.get("client"),
+            "session": record.get("session"),
+            "details": {key: value for key, value in record.items() if key not in _HEAD},
         }
 
     # --- one of them

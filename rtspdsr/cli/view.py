@@ -1,11 +1,12 @@
-"""``rtspdsr status``, ``sessions``, ``backends`` and ``place``: asking the running daemon."""
+"""``rtspdsr status``, ``backends`` and ``place``: asking the running daemon."""
 
-import asyncio
 import json
 from typing import Annotated, Any
 
 import typer
 
+from rtspdsr.cli.asking import ask
+from rtspdsr.cli.completing import backend_names
 from rtspdsr.cli.daemon import CONFIG, ConfigOption, JsonOption
 
 
@@ -18,7 +19,7 @@ def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
 
         rtspdsr status --json | jq '.services[].backends[] | {name, state, sessions}'
     """
-    answer = _ask(config, "GET", "/v1/status")
+    answer = ask(config, "GET", "/v1/status")
     if as_json:
         typer.echo(json.dumps(answer))
         return
@@ -53,38 +54,6 @@ def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
             console.print(f"{key.replace('_', ' ')}: {answer[key]}", style="bold red")
 
 
-def sessions(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
-    """List the live sessions.
-
-    Examples:
-
-        rtspdsr sessions
-
-        rtspdsr sessions --json | jq -r '.[] | select(.backend == "cam-a") | .client'
-    """
-    answer = _ask(config, "GET", "/v1/sessions")
-    if as_json:
-        typer.echo(json.dumps(answer))
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("session", "client", "service", "backend", "state", "transport", "age", "URL")
-    for one in answer:
-        table.add_row(
-            one["session"],
-            one["client"],
-            one["service"],
-            one["backend"],
-            one["state"],
-            ", ".join(one["transports"]),
-            f"{one['age_s']:.0f} s",
-            Text(one["url"]),  # the client's words: no markup, no emoji
-        )
-    Console().print(table)
-
-
 def backends(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     """Show how each backend is: its state and why, what its checks found, what its clients tell.
 
@@ -94,7 +63,7 @@ def backends(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None
 
         rtspdsr backends --json | jq -r '.[] | select(.state != "up") | "\\(.name): \\(.problem)"'
     """
-    answer = _ask(config, "GET", "/v1/backends")
+    answer = ask(config, "GET", "/v1/backends")
     if as_json:
         typer.echo(json.dumps(answer))
         return
@@ -135,8 +104,12 @@ def _found(check: dict[str, Any]) -> str:
 
 def place(
     client: Annotated[str, typer.Argument(help="The client's address.")],
-    backend: Annotated[str, typer.Argument(help="The backend's name, as SERVICE/BACKEND.")],
+    backend: Annotated[
+        str,
+        typer.Argument(help="The backend's name, as SERVICE/BACKEND.", autocompletion=backend_names),
+    ],
     config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
 ) -> None:
     """Send a client's new connections to a backend; its sessions elsewhere stay where they are.
 
@@ -145,12 +118,5 @@ def place(
     service, _, name = backend.rpartition("/")
     if not service:
         raise typer.BadParameter("name the service too, as SERVICE/BACKEND", param_hint="backend")
-    _ask(config, "PUT", f"/v1/services/{service}/clients/{client}", {"backend": name})
-    typer.echo(f"new connections of {client} go to {backend}")
-
-
-def _ask(config: Any, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    from rtspdsr.admin import ask
-    from rtspdsr.config import load
-
-    return asyncio.run(ask(load(config).daemon.run_dir, method, path, body))
+    answer = ask(config, "PUT", f"/v1/services/{service}/clients/{client}", {"backend": name})
+    typer.echo(json.dumps(answer) if as_json else f"new connections of {client} go to {backend}")

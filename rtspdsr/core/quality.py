@@ -137,6 +137,11 @@ class Quality:
         return max(r.last.jitter for r in self._receptions.values()) if self._receptions else None
 
     @property
+    def is_stalled(self) -> bool:
+        """Nothing arrives, and that was told."""
+        return self._stalled
+
+    @property
     def reported_at(self) -> float | None:
         """When the last receiver report came; None without one."""
         return max(r.reported_at for r in self._receptions.values()) if self._receptions else None

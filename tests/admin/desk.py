@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from rtspdsr.admin.answers import BackendAnswer, SessionAnswer, StatusAnswer, StoryAnswer
-from rtspdsr.admin.asked import Sessions
+from rtspdsr.admin.answers import BackendAnswer, SessionAnswer, StatusAnswer, StoryAnswer, TopAnswer
+from rtspdsr.admin.asked import Sessions, Top
 from rtspdsr.errors import NotFound, RtspDsrError
 from rtspdsr.model import Address
 
@@ -169,6 +169,30 @@ STORY: StoryAnswer = {
 }
 
 
+TOP: TopAnswer = {
+    "urls": [
+        {
+            "service": "cams",
+            "url": "rtsp://192.0.2.10/live",
+            "sessions": 2,
+            "delivered_bits_per_s": 4_000_000.0,
+        }
+    ],
+    "worst": [session(1)],
+    "failures": [
+        {
+            "time": "2026-03-01T18:09:12.010Z",
+            "event": "session_closed",
+            "service": "cams",
+            "backend": "cam-a",
+            "client": "198.51.100.7",
+            "session": "1918313625c2",
+            "details": {"reason": "expired"},
+        }
+    ],
+}
+
+
 class Desk:
     """What it was asked to do is in its attributes, and how many sessions it tells of.
 
@@ -195,6 +219,10 @@ class Desk:
         if not STORY["session"].startswith(name):
             raise NotFound(f"no session {name!r} lives or has ended lately")
         return STORY
+
+    def top(self, asked: Top) -> Iterator[TopAnswer | None]:
+        yield None
+        yield TOP
 
     def backends(self) -> list[BackendAnswer]:
         return BACKENDS

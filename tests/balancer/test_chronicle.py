@@ -5,9 +5,11 @@ from ipaddress import ip_address
 import pytest
 from pydantic import TypeAdapter
 
-from rtspdsr.admin.answers import SessionAnswer, StoryAnswer
+from rtspdsr.admin.answers import SessionAnswer, StoryAnswer, TopAnswer
 from rtspdsr.admin.asked import Sessions
 from rtspdsr.balancer.chronicle import Chronicle
+from rtspdsr.balancer.ranking import rank
+from rtspdsr.core.delivery import PACKET_BYTES
 from rtspdsr.core.events import Event
 from rtspdsr.errors import NotFound
 from tests.core.builders import Control, World, play_tcp, play_udp, report, udp
@@ -123,6 +125,20 @@ def test_an_ended_one_tells_why(world: Told) -> None:
         "session_closed",
     )
     assert story["tracks"][0]["client_ports"] == [6000, 6001]
+
+
+def test_what_stands_out_is_found(world: Told) -> None:
+    *_, top = rank(world.chronicle, world.tracker, 5)
+
+    assert top is not None
+    TypeAdapter(TopAnswer).validate_python(top)
+    assert [(one["url"], one["sessions"]) for one in top["urls"]] == [
+        ("rtsp://192.0.2.1/lobby", 1),
+        ("rtsp://192.0.2.1/yard", 1),
+    ]
+    assert top["urls"][0]["delivered_bits_per_s"] == pytest.approx(1000 / 11 * PACKET_BYTES * 8, rel=0.01)
+    assert [one["session"] for one in top["worst"]] == ["s2", "s1"]  # one stands still, one loses packets
+    assert [(one["event"], one["session"]) for one in top["failures"]] == [("session_stalled", "s2")]
 
 
 def test_an_unknown_name_and_an_ambiguous_one_are_said(world: Told) -> None:

@@ -1,8 +1,6 @@
 """What clients write, in the log and on a terminal: no escape sequence gets there, no markup is obeyed."""
 
-import asyncio
 import json
-import threading
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -10,11 +8,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from rtspdsr.admin import Admin
 from rtspdsr.balancer.chronicle import Chronicle
 from rtspdsr.cli import app
 from rtspdsr.core.events import Effect
 from rtspdsr.sessionlog import Lines
+from tests.cli.serving import serving
 from tests.core.builders import Control, World, transport
 
 #: A title, a colour, a cleared screen, an overwritten line, C1 controls, text turned around, markup.
@@ -59,23 +57,8 @@ class Desk:
 
 @pytest.fixture
 def config(world: World, tmp_path: Path) -> Iterator[Path]:
-    """The configuration of a daemon that answers at its socket, in a thread."""
-    loop = asyncio.new_event_loop()
-    admin = Admin(Desk(world), tmp_path)  # type: ignore[arg-type]
-    loop.run_until_complete(admin.start())
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    file = tmp_path / "rtspdsr.toml"
-    file.write_text(
-        f'[daemon]\nrun_dir = "{tmp_path}"\n[dataplane]\ninterfaces = ["lo"]\n'
-        '[[service]]\nname = "cams"\nvips = ["192.0.2.10"]\n'
-        '[[service.backend]]\nname = "cam-a"\naddresses = ["192.0.2.21"]\n'
-    )
-    yield file
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.run_until_complete(admin.stop())
-    loop.close()
+    with serving(Desk(world), tmp_path) as file:
+        yield file
 
 
 def test_the_table_of_sessions_shows_what_was_asked_for_and_obeys_none_of_it(
@@ -87,6 +70,14 @@ def test_the_table_of_sessions_shows_what_was_asked_for_and_obeys_none_of_it(
     assert all(line.isprintable() for line in ran.stdout.splitlines())
     for shown in ("\\x1b]0;owned\\x07\\x1b[31m", "[red][/nothing][link=x]y\\", *URLS[1:]):
         assert shown in ran.stdout
+
+
+def test_the_story_of_a_session_obeys_nothing_either(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    ran = CliRunner().invoke(app, ["session", "s1", "--config", str(config)], catch_exceptions=False)
+    assert ran.exit_code == 0
+    assert all(line.isprintable() for line in ran.stdout.splitlines())
+    assert "\\x1b]0;owned\\x07\\x1b[31m" in ran.stdout
 
 
 def test_every_event_is_one_line_of_json_without_a_control_character(world: World) -> None:

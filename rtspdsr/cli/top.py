@@ -1,0 +1,178 @@
+"""``rtspdsr top``: what happens right now, drawn over itself."""
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rtspdsr.cli.asking import ask
+from rtspdsr.cli.daemon import CONFIG, ConfigOption, JsonOption
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+
+Once = Annotated[bool, typer.Option("--once", help="Look for one interval, print that, and end.")]
+Interval = Annotated[float, typer.Option(help="Seconds between two looks.", min=0.1)]
+Limit = Annotated[int, typer.Option(help="Rows of each table.", min=1, max=100)]
+
+
+def top(
+    once: Once = False,
+    interval: Interval = 2.0,
+    limit: Limit = 8,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what happens now: rates by service and backend, busiest URLs, worst quality, newest failures.
+
+    What a backend delivers is what its clients acknowledge over TCP, and over UDP an estimate from the
+    packets that they report, every few seconds.
+
+    Examples:
+
+        rtspdsr top
+
+        rtspdsr top --once
+
+        rtspdsr top --json --interval 5 | jq -c '.backends[] | [.name, .delivered_bits_per_s]'
+    """
+    look = _Look(config, limit)
+    look.take()
+    time.sleep(interval)
+    if as_json:
+        if once:
+            typer.echo(json.dumps(look.take()))
+            return
+        from rtspdsr.cli.live import follow_lines
+
+        follow_lines(lambda: json.dumps(look.take()), interval)
+    elif once:
+        from rich.console import Console
+
+        Console().print(_drawn(look.take()))
+    else:
+        from rtspdsr.cli.live import follow
+
+        follow(lambda: _drawn(look.take()), interval)
+
+
+class _Look:
+    """Two looks at counters make a rate."""
+
+    def __init__(self, config: Path, limit: int) -> None:
+        self._config, self._limit = config, limit
+        self._before: dict[str, tuple[float, int, int]] = {}
+
+    def take(self) -> dict[str, Any]:
+        """What happened since the last time."""
+        status = ask(self._config, "GET", "/v1/status")
+        stands_out = ask(self._config, "GET", "/v1/top", limit=self._limit)
+        backends = [
+            {
+                "service": service["name"],
+                "name": one["name"],
+                "state": one["state"],
+                "sessions": one["sessions"],
+                **self._rates(f"{service['name']}/{one['name']}", one),
+            }
+            for service in status["services"]
+            for one in service["backends"]
+        ]
+        return {
+            "uptime_s": status["uptime_s"],
+            "sessions": status["sessions"],
+            "pins": status["pins"],
+            "pins_max": status["pins_max"],
+            "backends": backends,
+            **stands_out,
+        }
+
+    def _rates(self, name: str, one: dict[str, Any]) -> dict[str, float]:
+        now, carried, delivered = time.monotonic(), one["client_bytes"], one["delivered_bytes"]
+        since, carried_before, delivered_before = self._before.get(name, (now, carried, delivered))
+        self._before[name] = now, carried, delivered
+        span = max(now - since, 0.001)
+        return {
+            "client_bits_per_s": max(0.0, round(8 * (carried - carried_before) / span)),
+            "delivered_bits_per_s": max(0.0, round(8 * (delivered - delivered_before) / span)),
+        }
+
+
+def _drawn(found: dict[str, Any]) -> "Group":
+    from rich.console import Group
+    from rich.text import Text
+
+    from rtspdsr.cli.sessions import table
+    from rtspdsr.cli.units import bits, lasted
+
+    through = sum(one["client_bits_per_s"] for one in found["backends"])
+    past = sum(one["delivered_bits_per_s"] for one in found["backends"])
+    head = Text(
+        f"up {lasted(found['uptime_s'])}, {found['sessions']:,} sessions, {found['pins']:,} of "
+        f"{found['pins_max']:,} pins; {bits(through)} through the balancer, {bits(past)} past it"
+    )
+    parts: list[Any] = [head, _backends(found["backends"])]
+    if found["urls"]:
+        parts.append(_urls(found["urls"]))
+    if found["worst"]:
+        parts += [Text("worst quality", "bold"), table(found["worst"])]
+    if found["failures"]:
+        parts.append(_failures(found["failures"]))
+    return Group(*parts)
+
+
+def _backends(backends: list[dict[str, Any]]) -> "Table":
+    from rtspdsr.cli.units import bits
+
+    made = _table("backend", "state", right=("sessions", "from clients", "delivered"))
+    for one in backends:
+        made.add_row(
+            f"{one['service']}/{one['name']}",
+            one["state"] if one["state"] == "up" else f"[bold red]{one['state']}[/]",
+            f"{one['sessions']:,}",
+            bits(one["client_bits_per_s"]),
+            bits(one["delivered_bits_per_s"]),
+        )
+    return made
+
+
+def _urls(urls: list[dict[str, Any]]) -> "Table":
+    from rich.text import Text
+
+    from rtspdsr.cli.units import bits
+
+    made = _table("busiest", right=("sessions", "delivered"))
+    for one in urls:
+        made.add_row(Text(one["url"]), f"{one['sessions']:,}", bits(one["delivered_bits_per_s"]))
+    return made
+
+
+def _failures(failures: list[dict[str, Any]]) -> "Table":
+    from rich.text import Text
+
+    made = _table("time", "newest failures", "backend", "client", "session")
+    for one in failures:
+        details = ", ".join(f"{key} {value}" for key, value in one["details"].items())
+        made.add_row(
+            one["time"][11:19],
+            Text(f"{one['event'].replace('_', ' ')}: {details}"),
+            f"{one['service']}/{one['backend']}",
+            one["client"] or "-",
+            one["session"] or "-",
+        )
+    return made
+
+
+def _table(*left: str, right: tuple[str, ...] = ()) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE_HEAD)
+    for name in left:
+        made.add_column(name, overflow="fold")
+    for name in right:
+        made.add_column(name, justify="right")
+    return made
