@@ -48,6 +48,15 @@ class Top(Asked):
     """so many of each at most"""
 
 
+class Explain(Asked):
+    """Whose packets are to be explained."""
+
+    client: IPv4Address | IPv6Address
+    """the client's address"""
+    port: int | None = Field(default=None, ge=1, le=65535)
+    """its TCP or UDP port; without it, what is told is true of any port"""
+
+
 class Placement(Asked):
     """Where a client's new connections are to go."""
 

@@ -3,8 +3,15 @@
 from collections.abc import Iterator
 from typing import Protocol
 
-from rtspdsr.admin.answers import BackendAnswer, SessionAnswer, StatusAnswer, StoryAnswer, TopAnswer
-from rtspdsr.admin.asked import Sessions, Top
+from rtspdsr.admin.answers import (
+    BackendAnswer,
+    ExplanationAnswer,
+    SessionAnswer,
+    StatusAnswer,
+    StoryAnswer,
+    TopAnswer,
+)
+from rtspdsr.admin.asked import Explain, Sessions, Top
 from rtspdsr.model import Address
 
 
@@ -22,6 +29,9 @@ class Operator(Protocol):
 
     def top(self, asked: Top) -> Iterator[TopAnswer | None]:
         """What stands out among all sessions: None as often as it was looked at some of them, then that."""
+
+    def explain(self, asked: Explain) -> list[ExplanationAnswer]:
+        """What the XDP program would do with a client's packets, and by which rule."""
 
     def backends(self) -> list[BackendAnswer]:
         """Every backend, and how it is."""

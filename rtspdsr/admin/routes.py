@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from rtspdsr.admin.answers import (
     BackendAnswer,
+    ExplanationAnswer,
     LoggedIn,
     Placed,
     SessionAnswer,
@@ -12,7 +13,7 @@ from rtspdsr.admin.answers import (
     StoryAnswer,
     TopAnswer,
 )
-from rtspdsr.admin.asked import Asked, Login, OneSession, Placement, Sessions, Top
+from rtspdsr.admin.asked import Asked, Explain, Login, OneSession, Placement, Sessions, Top
 from rtspdsr.admin.login import log_in, log_out
 from rtspdsr.admin.monitor import MONITORING
 from rtspdsr.admin.openapi import document
@@ -39,6 +40,11 @@ async def _top(call: Call[Top]) -> TopAnswer:
             return answer
         await asyncio.sleep(0)
     raise AssertionError("unreachable: the answer is the last")
+
+
+async def _explain(call: Call[Explain]) -> list[ExplanationAnswer]:
+    """Read from the kernel's maps, tier by tier, as the program does; nothing is changed by asking."""
+    return call.operator.explain(call.asked)
 
 
 async def _backends(call: Call[Asked]) -> list[BackendAnswer]:
@@ -68,6 +74,14 @@ ROUTES = (
         answer=StoryAnswer,
     ),
     Route("GET", "/v1/top", _top, "What stands out among all sessions", asked=Top, answer=TopAnswer),
+    Route(
+        "GET",
+        "/v1/explain",
+        _explain,
+        "Which backend a client's packets go to, and by which rule",
+        asked=Explain,
+        answer=list[ExplanationAnswer],
+    ),
     Route("GET", "/v1/backends", _backends, "Every backend, and how it is", answer=list[BackendAnswer]),
     Route(
         "PUT",

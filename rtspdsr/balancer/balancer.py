@@ -18,14 +18,22 @@ from pathlib import Path
 from typing import Self
 
 from rtspdsr.admin import Admin
-from rtspdsr.admin.answers import BackendAnswer, SessionAnswer, StatusAnswer, StoryAnswer, TopAnswer
-from rtspdsr.admin.asked import Sessions, Top
+from rtspdsr.admin.answers import (
+    BackendAnswer,
+    ExplanationAnswer,
+    SessionAnswer,
+    StatusAnswer,
+    StoryAnswer,
+    TopAnswer,
+)
+from rtspdsr.admin.asked import Explain, Sessions, Top
 from rtspdsr.balancer import settings, status
 from rtspdsr.balancer.applier import Applier
 from rtspdsr.balancer.checks import Checks, jitter
 from rtspdsr.balancer.chronicle import Chronicle
 from rtspdsr.balancer.detour import Detour
 from rtspdsr.balancer.evictor import Evictor
+from rtspdsr.balancer.explaining import explanation
 from rtspdsr.balancer.fleet import Fleet
 from rtspdsr.balancer.journal import Journal
 from rtspdsr.balancer.meter import Meter
@@ -413,6 +421,11 @@ class Balancer:
     def top(self, asked: Top) -> Iterator[TopAnswer | None]:
         """What stands out among all sessions; None while that is being looked for."""
         return rank(self._chronicle, self.tracker, asked.limit)
+
+    def explain(self, asked: Explain) -> list[ExplanationAnswer]:
+        """What the XDP program would do with a client's packets."""
+        found = self._dataplane.explain(self.fleet.vips(), asked.client, asked.port, time.monotonic_ns())
+        return [explanation(one, self.fleet) for one in found]
 
     def failed(self, error: Exception) -> None:
         """Survive a fault in an answer, and tell of it."""

@@ -26,6 +26,7 @@ COMMANDS = {
     "session": "sessions",
     "backends": "view",
     "top": "top",
+    "explain": "explain",
     "place": "view",
     "verdicts": "daemon",
     "doctor": "doctor",

@@ -17,6 +17,7 @@ from rtspdsr.dataplane import layout, loader
 from rtspdsr.dataplane.adoption import Left
 from rtspdsr.dataplane.bpffs import Home
 from rtspdsr.dataplane.counters import count
+from rtspdsr.dataplane.explanation import Explanation, explain
 from rtspdsr.dataplane.layout import SLOT_COUNT, TURN_COUNT, BackendFlag, Verdict, index
 from rtspdsr.dataplane.libbpf.library import refused_with
 from rtspdsr.dataplane.libbpf.rings import RingBuffers
@@ -238,6 +239,12 @@ class Dataplane:
         for key, _ in self._maps["clients"].entries():
             client, service_id = layout.CLIENT_KEY.unpack(key)
             yield service_id, layout.address(client)
+
+    def explain(
+        self, vips: Iterable[Address], client: Address, port: int | None, now_ns: int
+    ) -> Iterator[Explanation]:
+        """What XDP would do with the packets of a client; a millisecond or two for each service."""
+        return explain(self._maps, vips, client, port, now_ns)
 
     def read(self, flows: Iterable[FlowKey]) -> dict[FlowKey, PinReading]:
         """What XDP has counted for pins; those that do not exist are left out.

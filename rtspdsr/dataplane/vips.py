@@ -36,6 +36,15 @@ class Vips:
             if address == octets(vip) and state == VipState.SERVED:
                 self._write(place, address, service, VipState.LEFT)
 
+    def service(self, vip: Address) -> bytes | None:
+        """The packed service of a VIP, None if it is not served."""
+        for _, address, service, state in self._probes(vip):
+            if state == VipState.FREE:
+                return None
+            if address == octets(vip):
+                return service if state == VipState.SERVED else None
+        return None
+
     def _place(self, vip: Address) -> tuple[int, int]:
         """The place of a VIP, or one for it, and its state."""
         vacant = None

@@ -2,8 +2,15 @@
 
 from collections.abc import Iterator
 
-from rtspdsr.admin.answers import BackendAnswer, SessionAnswer, StatusAnswer, StoryAnswer, TopAnswer
-from rtspdsr.admin.asked import Sessions, Top
+from rtspdsr.admin.answers import (
+    BackendAnswer,
+    ExplanationAnswer,
+    SessionAnswer,
+    StatusAnswer,
+    StoryAnswer,
+    TopAnswer,
+)
+from rtspdsr.admin.asked import Explain, Sessions, Top
 from rtspdsr.errors import NotFound, RtspDsrError
 from rtspdsr.model import Address
 
@@ -193,6 +200,23 @@ TOP: TopAnswer = {
 }
 
 
+EXPLANATION: ExplanationAnswer = {
+    "kind": "new connection",
+    "service": "cams",
+    "vip": "192.0.2.10",
+    "client_port": None,
+    "service_port": 554,
+    "backend": "cam-b",
+    "verdict": "by_client",
+    "meaning": "forwarded: follows its client's sessions",
+    "steps": [
+        {"tier": "pin", "backend": "cam-a", "problem": "takes no new clients", "taken": False},
+        {"tier": "flow", "backend": None, "problem": "none", "taken": False},
+        {"tier": "client", "backend": "cam-b", "problem": "", "taken": True},
+    ],
+}
+
+
 class Desk:
     """What it was asked to do is in its attributes, and how many sessions it tells of.
 
@@ -223,6 +247,9 @@ class Desk:
     def top(self, asked: Top) -> Iterator[TopAnswer | None]:
         yield None
         yield TOP
+
+    def explain(self, asked: Explain) -> list[ExplanationAnswer]:
+        return [{**EXPLANATION, "client_port": asked.port}]
 
     def backends(self) -> list[BackendAnswer]:
         return BACKENDS
