@@ -31,6 +31,8 @@ COMMANDS = {
     "verdicts": "daemon",
     "doctor": "doctor",
     "review": "review",
+    "sysdump": "sysdump",
+    "completion": "completion",
     "backend": "backend",
     "lab": "lab",
 }
@@ -89,7 +91,7 @@ def rtspdsr(
 def main() -> None:
     """Run the command line; an operator reads ``error: message``, never a traceback of ours."""
     try:
-        app()
+        app(prog_name="rtspdsr")
     except RtspDsrError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)

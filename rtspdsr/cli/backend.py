@@ -78,7 +78,14 @@ def prepare(
     etc: Annotated[Path, typer.Option(metavar="DIR", help="Where --persist writes.")] = Path("/etc"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
 ) -> None:
-    """Put the VIP on lo, unheard by ARP, and have RTP to clients leave with it as source."""
+    """Put the VIP on lo, unheard by ARP, and have RTP to clients leave with it as source.
+
+    Examples:
+
+        rtspdsr backend prepare --vip 192.0.2.10 --vip 2001:db8::10 --dry-run
+
+        rtspdsr backend prepare --vip 192.0.2.10 --clients 198.51.100.0/24 --persist systemd-networkd
+    """
     from rtspdsr.preparation import apply, facts, plan, record
 
     request = _request(vip, clients, interface, table, priority)
@@ -164,7 +171,10 @@ def check(
 
 @app.command()
 def undo(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
-    """Take back what prepare did, step by step, the latest first."""
+    """Take back what prepare did, step by step, the latest first.
+
+    Example: rtspdsr backend undo
+    """
     from rtspdsr.preparation import apply, record
 
     recorded = record.load(state)

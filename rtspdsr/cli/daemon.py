@@ -33,7 +33,7 @@ def run(config: ConfigOption = CONFIG) -> None:
     asyncio.run(serve())
 
 
-def detach(config: ConfigOption = CONFIG) -> None:
+def detach(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     """Take the XDP program off the interfaces and forget every pin: VIPs are served no longer.
 
     Stop the daemon first. Sessions through this balancer end.
@@ -45,7 +45,10 @@ def detach(config: ConfigOption = CONFIG) -> None:
 
     loaded = load(config)
     names = ", ".join(loaded.dataplane.interfaces)
-    if asyncio.run(remove(loaded)):
+    removed = asyncio.run(remove(loaded))
+    if as_json:
+        typer.echo(json.dumps({"interfaces": list(loaded.dataplane.interfaces), "detached": removed}))
+    elif removed:
         typer.echo(f"detached from {names}: program, maps and pins are removed")
     else:
         typer.echo(f"nothing to detach: no program of ours is pinned for {names}")
