@@ -31,6 +31,7 @@ COMMANDS = {
     "verdicts": "daemon",
     "doctor": "doctor",
     "review": "review",
+    "selftest": "selftest",
     "sysdump": "sysdump",
     "completion": "completion",
     "backend": "backend",

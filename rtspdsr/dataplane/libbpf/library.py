@@ -39,6 +39,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_obj_pin": (c_int, [c_int, c_char_p]),
     "bpf_obj_get": (c_int, [c_char_p]),
     "bpf_obj_get_info_by_fd": (c_int, [c_int, c_void_p, c_void_p]),
+    "bpf_prog_get_fd_by_id": (c_int, [c_uint32]),
     "bpf_prog_load": (c_int, [c_int, c_char_p, c_char_p, c_void_p, c_size_t, c_void_p]),
     "bpf_prog_test_run_opts": (c_int, [c_int, c_void_p]),
     "bpf_link_create": (c_int, [c_int, c_int, c_int, c_void_p]),

@@ -59,6 +59,12 @@ class TestRun:
 class Program(Descriptor):
     """A loaded XDP program."""
 
+    @classmethod
+    def by_id(cls, program_id: int) -> "Program":
+        """A program that is loaded; takes CAP_SYS_ADMIN."""
+        fd = library().bpf_prog_get_fd_by_id(program_id)
+        return cls(library().check(fd, f"open program {program_id}"))
+
     def test_run(self, frame: bytes, ifindex: int = 0, repeat: int = 1) -> TestRun:
         """Run it on a frame of 14 octets or more, without an interface (BPF_PROG_TEST_RUN).
 
@@ -102,11 +108,19 @@ class Link(Descriptor):
     @property
     def ifindex(self) -> int:
         """The interface it is attached to; 0 when that is gone."""
+        return int(self._info().ifindex)
+
+    @property
+    def program_id(self) -> int:
+        """The program that is in force there."""
+        return int(self._info().prog_id)
+
+    def _info(self) -> _LinkInfo:
         info = _LinkInfo()
         length = c_uint32(ctypes.sizeof(info))
         result = library().bpf_obj_get_info_by_fd(self.fd, ctypes.byref(info), ctypes.byref(length))
         library().check(result, "ask about a link")
-        return int(info.ifindex)
+        return info
 
 
 def pass_program() -> Program:
