@@ -6,6 +6,7 @@ Handed the tracker, it looks at every session, a few at a time, and gives back t
 from collections import Counter
 from collections.abc import Iterator
 from heapq import nlargest
+from itertools import islice
 
 from rtspdsr.admin.answers import TopAnswer
 from rtspdsr.balancer.chronicle import Chronicle
@@ -15,6 +16,9 @@ from rtspdsr.core.tracker import Tracker
 
 #: Sessions looked at in one piece: 1 ms.
 AT_ONCE = 200
+
+#: URLs ranked in one piece: 1 ms.
+RANKED_AT_ONCE = 1_000
 
 #: A smaller loss is not worth a line, fraction.
 LOSS_MIN = 0.001
@@ -37,7 +41,11 @@ def rank(chronicle: Chronicle, tracker: Tracker, limit: int) -> Iterator[TopAnsw
         loss = one.quality.last_loss or 0.0
         if one.state is State.PLAYING and (one.quality.is_stalled or loss >= LOSS_MIN):
             worst.append((one.quality.is_stalled, loss, name))
-    busiest = nlargest(limit, sessions, key=lambda key: (bits[key], sessions[key]))
+    busiest: list[tuple[int, int, tuple[int, str]]] = []
+    ranked = ((bits[key], count, key) for key, count in sessions.items())
+    while piece := list(islice(ranked, RANKED_AT_ONCE)):  # every session may have a URL of its own
+        busiest = nlargest(limit, [*busiest, *piece])
+        yield None
     named = (tracker.sessions.get(name) for _, _, name in nlargest(limit, worst))
     yield {
         "urls": [
@@ -47,7 +55,7 @@ def rank(chronicle: Chronicle, tracker: Tracker, limit: int) -> Iterator[TopAnsw
                 "sessions": sessions[key],
                 "delivered_bits_per_s": bits[key],
             }
-            for key in busiest
+            for _, _, key in busiest
         ],
         "worst": [chronicle.row(one) for one in named if one is not None],
         "failures": chronicle.failures(limit),

@@ -85,7 +85,18 @@ def test_watching_prints_one_list_after_the_other_until_it_is_interrupted(
     desk: Desk, config: str, as_json: list[str]
 ) -> None:
     desk.living = 1
-    command = [sys.executable, "-m", "rtspdsr", "sessions", "--watch", "--interval", "0.1", *as_json]
+    heeding = ["env", "--default-signal=INT"]  # a test run in the background hands it on ignored
+    command = [
+        *heeding,
+        sys.executable,
+        "-m",
+        "rtspdsr",
+        "sessions",
+        "--watch",
+        "--interval",
+        "0.1",
+        *as_json,
+    ]
     with subprocess.Popen(
         [*command, "--config", config], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as watching:
@@ -93,7 +104,9 @@ def test_watching_prints_one_list_after_the_other_until_it_is_interrupted(
         assert watching.stderr is not None
         seen = 0
         while seen < 3:
-            seen += "198.51.100.7" in watching.stdout.readline()
+            line = watching.stdout.readline()
+            assert line, watching.stderr.read()
+            seen += "198.51.100.7" in line
         watching.send_signal(signal.SIGINT)
         assert watching.stderr.read() == ""
     assert watching.returncode == 0
