@@ -168,13 +168,12 @@ class Balancer:
             await asyncio.to_thread(self._file.close)
 
     async def _serve(self) -> None:
+        gc.disable()  # from here on Upkeep.tidy searches, in small steps
         self._configure()
         settings.write_effective(self._config)
         await self._supervisor.starting(f"taking over {len(self._dataplane.adopted)} pins")
         self._restore()
         self._placing.settle()
-        gc.collect()
-        gc.freeze()  # a full collection of what stands from here on would hold the loop for 10 ms and more
         detour = Detour(self._dataplane, self._receive, self._claimed, self._applier.failed)
         vitals = Vitals(self._dataplane, detour, self._say)
         admin = Admin(self, self._config.daemon.run_dir, self._listen, self._meter)

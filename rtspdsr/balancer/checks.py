@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib import import_module
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -22,6 +21,7 @@ from rtspdsr.core.health import Check, Health, Order, Outcome, Policy
 from rtspdsr.model import Address, Backend, Service
 from rtspdsr.network.probepath import Leg, ProbePath
 from rtspdsr.probe import quick
+from rtspdsr.probe.prober import Prober
 from rtspdsr.probe.way import Way
 
 TICK_S = 0.025
@@ -70,6 +70,7 @@ class Checks:
         self._targets: dict[int, Target] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._plays = asyncio.Semaphore(PLAYS_MAX)
+        self._prober = Prober()
         self._moved = asyncio.Event()
         self._hindrances = _Hindrances()
 
@@ -108,7 +109,7 @@ class Checks:
         with suppress(TimeoutError):
             async with asyncio.timeout(START_S):
                 await self._fleet.settled.wait()
-        async with ProbePath(self._numbers) as path, asyncio.TaskGroup() as group:
+        async with ProbePath(self._numbers) as path, self._prober, asyncio.TaskGroup() as group:
             await self._lay(path)
             group.create_task(self._keep_laid(path))
             try:
@@ -168,18 +169,12 @@ class Checks:
                 return await quick.tcp(way, section.timeout_s)
             case Check.OPTIONS:
                 return await quick.options(way, section.timeout_s, f"rtsp://{way}/")
-        play = await asyncio.to_thread(
-            import_module, "rtspdsr.probe.play"
-        )  # aiortsp: 50 ms that the loop has not
         url = section.probe_url
         way = self.way(order.backend_id, target.play_vip, urlsplit(url).port or 554)
-        outcome: Outcome
         if order.check is Check.DESCRIBE:
-            outcome = await play.describe(way, section.timeout_s, url)
-        else:
-            async with self._plays:
-                outcome = await play.play(way, url)
-        return outcome
+            return await self._prober.describe(way, section.timeout_s, url)
+        async with self._plays:
+            return await self._prober.play(way, url)
 
     def _take(self, events: list[Event]) -> None:
         for event in events:

@@ -28,6 +28,15 @@ class Holder(Protocol):
 _NOBODY: dict[Holder, None] = {}
 
 
+class _Ended:
+    """Has a pin that has ended, so that its last holder is free without a search for cycles."""
+
+    backend_id = 0
+
+
+_ENDED = _Ended()
+
+
 class HeldPin:
     """A pinned flow, and what was last read of it.
 
@@ -163,6 +172,7 @@ class PinBook:
             self._settle(held, held.flags, held.provisional, now, said)
         elif self._pins.pop(held.flow, None) is not None:
             self._count(held, -held.provisional)
+            held.holder = _ENDED
             said.append(PinReleased(at=now, flow=held.flow))
 
     def confirm(self, held: HeldPin, now: float, said: list[Event]) -> None:

@@ -1,0 +1,82 @@
+"""The checks that play, made by a process of their own: same outcomes, nothing left whatever ends it."""
+
+import asyncio
+from collections.abc import Callable
+from ipaddress import ip_address
+
+import pytest
+
+from rtspdsr.probe.prober import Prober
+from rtspdsr.probe.way import Way
+from tests.probe.server import VIP, Server, running
+
+URL = "rtsp://127.0.0.1/clip"
+PATIENCE_S = 20.0
+
+
+def way(server: Server) -> Way:
+    return Way(vip=ip_address(VIP), port=server.port)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop turn until the condition holds."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():  # noqa: ASYNC110 - what is waited for are plain values
+            await asyncio.sleep(0.01)
+
+
+async def test_a_play_tells_what_a_client_would_see() -> None:
+    async with running(Server()) as server, Prober() as prober:
+        outcome = await prober.play(way(server), URL)
+    assert (outcome.problem, outcome.source, outcome.lost) == ("", ip_address(VIP), 0.0)
+    assert outcome.bits_per_s
+    assert server.asked == ["OPTIONS", "DESCRIBE", "SETUP", "PLAY", "TEARDOWN"]
+
+
+async def test_checks_are_made_side_by_side_and_each_gets_its_own_outcome() -> None:
+    lacking = Server(answers={"DESCRIBE": "404 Not Found"})
+    async with running(Server()) as well, running(lacking) as ill, Prober() as prober:
+        played, described, refused = await asyncio.gather(
+            prober.play(way(well), URL),
+            prober.describe(way(well), 5.0, URL),
+            prober.describe(way(ill), 5.0, URL),
+        )
+    assert (played.problem, described.problem) == ("", "")
+    assert refused.problem == "answers DESCRIBE with 404 Not Found"
+
+
+async def test_a_check_that_is_cancelled_ends_its_session_at_the_server() -> None:
+    async with running(Server()) as server, Prober() as prober:
+        playing = asyncio.ensure_future(prober.play(way(server), URL))
+        await until(lambda: server.sessions)
+        playing.cancel()
+        await until(lambda: not server.sessions)
+        with pytest.raises(asyncio.CancelledError):
+            await playing
+
+
+async def test_when_the_daemon_is_gone_its_sessions_are_ended_at_the_servers() -> None:
+    """Nobody is left to cancel the check: its input ends, that is all that it hears."""
+    async with running(Server()) as server:
+        async with Prober() as prober:
+            playing = asyncio.ensure_future(prober.play(way(server), URL))
+            await until(lambda: server.sessions)
+        assert server.sessions == set()
+        assert server.asked[-1] == "TEARDOWN"
+        playing.cancel()
+
+
+async def test_a_process_that_dies_is_started_again_and_the_check_is_made() -> None:
+    async with running(Server()) as server, Prober() as prober:
+        playing = asyncio.ensure_future(prober.play(way(server), URL))
+        await until(lambda: server.sessions)
+        assert prober._process is not None
+        prober._process.kill()
+        assert (await playing).problem == ""
+
+
+async def test_a_process_that_cannot_live_is_said_not_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rtspdsr.probe.prober.sys.executable", "/bin/false")
+    async with running(Server()) as server, Prober() as prober:
+        outcome = await prober.play(way(server), URL)
+    assert outcome.problem.startswith("cannot be checked: the process that plays has died")
