@@ -24,6 +24,7 @@ from rtspdsr.lab.topology import Topology
 
 GRACE_S = 8.0  # for set-up and TEARDOWN, on top of the time watched; then SIGINT
 END_S = 5.0  # from SIGINT to SIGKILL
+SAID = 800  # characters of what a player said last, where it failed
 
 
 class PlayerKind(StrEnum):
@@ -110,7 +111,11 @@ class Playing:
         deadline = time.monotonic() + patience_s
         while (seen := self.frames) < frames:
             if not self.running or time.monotonic() > deadline:
-                raise LabError(f"{self.watch}: {seen} frames instead of {frames}; see {self.files.log}")
+                state = "still runs" if self.running else f"ended with {self._process.poll()}"
+                said = self.files.log.read_text(errors="replace")[-SAID:]
+                raise LabError(
+                    f"{self.watch}: {seen} frames instead of {frames}; it {state}; {self.files.log}: {said}"
+                )
             time.sleep(0.1)
 
     def wait(self) -> Played:
