@@ -165,6 +165,16 @@ class BackendState(StrEnum):
     UP = "up"
     UNRESOLVED = "unresolved"  #: it answers neither ARP nor ND
     DOWN = "down"  #: resolved, but not healthy
+    DRAIN = "drain"  #: fit, but the operator lets its sessions finish and no new clients come
+    MAINT = "maint"  #: the operator has taken it out; how it is nobody looks
+
+
+class AdminState(StrEnum):
+    """What the operator wants of a backend."""
+
+    READY = "ready"
+    DRAIN = "drain"
+    MAINT = "maint"
 
 
 class Schedule(StrEnum):

@@ -93,9 +93,14 @@ KEYS: Mapping[str, str] = {
     "still_s": "seconds without any sign of progress",
     "standing": "of a backend, by what its clients tell: `good` or `poor`",
     "backends": "how many backends a service has",
-    "sessions": "of a backend, with the connections that cannot be read",
+    "sessions": "how many a backend has; of one that is full, with the connections that cannot be read",
     "sessions_max": "its `max_sessions`",
     "backends_down": "how many of them are down",
+    # drain
+    "deadline_s": "seconds until the sessions that are left are ended; null: never",
+    "finished": "sessions that came to an end by themselves",
+    "ended": "sessions that were ended",
+    "drained_s": "seconds from the beginning of a drain until nothing was left",
     # the daemon
     "shares": "slots of each backend, by name",
     "changes": "what is different, in words",

@@ -73,3 +73,24 @@ class Login(Asked):
 
     token: str = Field(max_length=1024)
     """what ``admin.token_file`` holds"""
+
+
+class OneBackend(Asked):
+    """Which backend."""
+
+    service: str
+    """name of the service"""
+    backend: str
+    """name of a backend of the service"""
+
+
+class BackendWish(OneBackend):
+    """What the operator wants of a backend."""
+
+    state: Literal["ready", "drain", "maint"]
+    """``ready``: it takes new clients; ``drain``: none but its own, and its sessions finish; ``maint``: it is
+    out at once, its sessions are ended and it is not checked"""
+    deadline_s: float | None = Field(None, ge=0, le=365 * 86_400)
+    """of a drain: after so many seconds the sessions that are left are ended; null: never"""
+    force: bool = False
+    """take out the last backend of its service too: new clients then get no answer"""

@@ -5,14 +5,22 @@ from typing import Protocol
 
 from rtspdsr.admin.answers import (
     BackendAnswer,
+    BackendDetail,
     ExplanationAnswer,
     SessionAnswer,
     StatusAnswer,
     StoryAnswer,
     TopAnswer,
 )
-from rtspdsr.admin.asked import Explain, Sessions, Top
-from rtspdsr.model import Address
+from rtspdsr.admin.asked import (
+    Explain,
+    Sessions,
+    Top,
+)
+from rtspdsr.model import (
+    Address,
+    AdminState,
+)
 
 
 class Operator(Protocol):
@@ -38,6 +46,14 @@ class Operator(Protocol):
 
     def place(self, service: str, client: Address, backend: str) -> None:
         """Send a client's new connections to a backend."""
+
+    async def backend(self, service: str, backend: str) -> BackendDetail:
+        """A backend, and what is left there."""
+
+    async def administer(
+        self, service: str, backend: str, state: AdminState, deadline_s: float | None, *, force: bool
+    ) -> None:
+        """Take a backend out, or give it back."""
 
     def failed(self, error: Exception) -> None:
         """Survive a fault of the API, and tell of it."""

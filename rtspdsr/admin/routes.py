@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from rtspdsr.admin.answers import (
     BackendAnswer,
+    BackendDetail,
     ExplanationAnswer,
     LoggedIn,
     Placed,
@@ -13,11 +14,22 @@ from rtspdsr.admin.answers import (
     StoryAnswer,
     TopAnswer,
 )
-from rtspdsr.admin.asked import Asked, Explain, Login, OneSession, Placement, Sessions, Top
+from rtspdsr.admin.asked import (
+    Asked,
+    BackendWish,
+    Explain,
+    Login,
+    OneBackend,
+    OneSession,
+    Placement,
+    Sessions,
+    Top,
+)
 from rtspdsr.admin.login import log_in, log_out
 from rtspdsr.admin.monitor import MONITORING
 from rtspdsr.admin.openapi import document
 from rtspdsr.admin.route import Call, Route
+from rtspdsr.model import AdminState
 
 
 async def _status(call: Call[Asked]) -> StatusAnswer:
@@ -56,6 +68,19 @@ async def _place(call: Call[Placement]) -> Placed:
     asked = call.asked
     call.operator.place(asked.service, asked.client, asked.backend)
     return {"client": str(asked.client), "backend": asked.backend}
+
+
+async def _backend(call: Call[OneBackend]) -> BackendDetail:
+    return await call.operator.backend(call.asked.service, call.asked.backend)
+
+
+async def _administer(call: Call[BackendWish]) -> BackendDetail:
+    """It holds over reload and restart, until it is changed or the backend leaves the configuration."""
+    asked = call.asked
+    await call.operator.administer(
+        asked.service, asked.backend, AdminState(asked.state), asked.deadline_s, force=asked.force
+    )
+    return await call.operator.backend(asked.service, asked.backend)
 
 
 async def _openapi(_call: Call[Asked]) -> dict[str, object]:
@@ -102,5 +127,21 @@ ROUTES = (
         public=True,
     ),
     Route("DELETE", "/v1/login", log_out, "Log a browser out", answer=LoggedIn),
+    Route(
+        "GET",
+        "/v1/services/{service}/backends/{backend}",
+        _backend,
+        "One backend, and what holds it",
+        asked=OneBackend,
+        answer=BackendDetail,
+    ),
+    Route(
+        "PUT",
+        "/v1/services/{service}/backends/{backend}/state",
+        _administer,
+        "Take a backend out, or give it back",
+        asked=BackendWish,
+        answer=BackendDetail,
+    ),
     Route("GET", "/v1/openapi.json", _openapi, "This document", answer=dict[str, object]),
 )

@@ -16,12 +16,14 @@ from rtspdsr.core.events import (
     Effect,
     Event,
     FlowForgotten,
+    LoneTeardownOrdered,
     MapFilling,
     PinMade,
     PinReleased,
     ResetOrdered,
     SessionEvent,
     SessionSummary,
+    TeardownOrdered,
 )
 from rtspdsr.core.tracker import Tracker
 from rtspdsr.dataplane.dataplane import Dataplane
@@ -34,7 +36,7 @@ REPEAT_S = 1.0  # what repeats is counted, and told once in this time
 class Applier:
     """Between what is decided and what happens.
 
-    reset:   sends the resets of an order
+    speak:   sends what is ordered in the name of a client or its VIP
     note:    is shown every event, before it is put in force
     faults:  exceptions of ours that were survived
     refused: effects that the kernel refused, because a map is full or otherwise
@@ -46,12 +48,12 @@ class Applier:
         tracker: Tracker,
         log: SessionLog,
         journal: Journal,
-        reset: Callable[[ResetOrdered], None],
+        speak: Callable[[Effect], None],
         note: Callable[[Event], None],
     ) -> None:
         self._dataplane, self._tracker = dataplane, tracker
         self._log, self._journal = log, journal
-        self._reset, self._note = reset, note
+        self._speak, self._note = speak, note
         self._told: dict[str, float] = {}
         self.faults = self.refused = 0
 
@@ -112,8 +114,8 @@ class Applier:
                     self._dataplane.release_client(event.service_id, event.client)
                 case FlowForgotten():
                     self._dataplane.forget_flow(event.flow)
-                case ResetOrdered():
-                    self._reset(event)
+                case ResetOrdered() | TeardownOrdered() | LoneTeardownOrdered():
+                    self._speak(event)
                 case _:
                     raise NotImplementedError(f"nobody performs {type(event).__name__}")
         except MapFull as full:

@@ -20,21 +20,35 @@ from typing import Self
 from rtspdsr.admin import Admin
 from rtspdsr.admin.answers import (
     BackendAnswer,
+    BackendDetail,
     ExplanationAnswer,
     SessionAnswer,
     StatusAnswer,
     StoryAnswer,
     TopAnswer,
 )
-from rtspdsr.admin.asked import Explain, Sessions, Top
-from rtspdsr.balancer import settings, status
+from rtspdsr.admin.asked import (
+    Explain,
+    Sessions,
+    Top,
+)
+from rtspdsr.balancer import (
+    remainder,
+    settings,
+    status,
+)
+from rtspdsr.balancer.administration import (
+    Administration,
+)
 from rtspdsr.balancer.applier import Applier
 from rtspdsr.balancer.checks import Checks, jitter
 from rtspdsr.balancer.chronicle import Chronicle
 from rtspdsr.balancer.detour import Detour
+from rtspdsr.balancer.drainer import Drainer
 from rtspdsr.balancer.evictor import Evictor
 from rtspdsr.balancer.explaining import explanation
 from rtspdsr.balancer.fleet import Fleet
+from rtspdsr.balancer.impersonator import Impersonator
 from rtspdsr.balancer.journal import Journal
 from rtspdsr.balancer.meter import Meter
 from rtspdsr.balancer.placing import Placing
@@ -65,8 +79,8 @@ from rtspdsr.core.tracker import Tracker
 from rtspdsr.dataplane.bpffs import Home
 from rtspdsr.dataplane.dataplane import Dataplane
 from rtspdsr.dataplane.loader import Attachment
-from rtspdsr.errors import ConfigError, InterfaceGone, RtspDsrError
-from rtspdsr.model import Address, BackendState, PlaceBy, Segment, Service
+from rtspdsr.errors import AdminError, ConfigError, InterfaceGone, RtspDsrError
+from rtspdsr.model import Address, AdminState, BackendState, PlaceBy, Segment, Service
 from rtspdsr.network.announcer import Announcer
 from rtspdsr.network.links import LinkChange, Restored
 from rtspdsr.network.neighbours import Neighbours
@@ -97,13 +111,14 @@ class Balancer:
         self.fleet = Fleet(dataplane, registry, self._changed)
         self.tracker = Tracker(settings.limits(config), _names())
         self._placing = Placing(dataplane, self.tracker, self.fleet, self._changed, self.apply)
-        self._tables = SlotTables(dataplane, self._placing.usable, self._filled)
+        self._tables = SlotTables(dataplane, self._placing.usable, self.fleet.is_withdrawn, self._filled)
         self.health = Health(jitter())
         self._standings = Standings()
         self._checks = Checks(self.fleet, self.health, self.apply, config)
-        self._evictor = Evictor(
-            self.fleet, self.health, self.tracker, dataplane, settings.numbers(config), self.apply
-        )
+        self._evictor = Evictor(self.fleet, self.health, self.tracker, dataplane, self.apply)
+        administration = Administration(settings.journal_directory(config))
+        self._drainer = Drainer(self.fleet, self.tracker, dataplane, administration, self.apply, self.failed)
+        self._impersonator = Impersonator(self.fleet, dataplane)
         log, self._file = open_log(
             config.log.file,
             rotation=settings.rotation(config),
@@ -112,7 +127,7 @@ class Balancer:
             client_name=client_name(config.log.client_addresses, config.daemon.state_dir),
         )
         self._chronicle = Chronicle(self.tracker, self.fleet)
-        self._applier = Applier(dataplane, self.tracker, log, journal, self._evictor.reset, self._note)
+        self._applier = Applier(dataplane, self.tracker, log, journal, self._impersonator.perform, self._note)
         self._neighbours = Neighbours(config.dataplane.interfaces)
         self._announcer = Announcer()
         self._stop, self._reload = asyncio.Event(), asyncio.Event()
@@ -163,6 +178,7 @@ class Balancer:
             raise _first(group) from group
         finally:
             self._dataplane.renew(0)
+            self._impersonator.close()
             self._dataplane.close()
             self._journal.close()
             await asyncio.to_thread(self._file.close)
@@ -191,6 +207,7 @@ class Balancer:
                 self._checks.run,
                 self._evictor.run,
                 partial(self._supervisor.watch, vitals.problem, self._in_words),
+                self._drainer.run,
             ]
             tasks += [group.create_task(job()) for job in jobs]
             self._say(DaemonStarted(at=_now(), mode=self._modes, adopted=len(self._dataplane.adopted)))
@@ -254,6 +271,7 @@ class Balancer:
 
     def _configure(self) -> None:
         self.fleet.configure(self._config)
+        self._drainer.configure(self._config)
         self._checks.configure(self._config)
         self._evictor.configure(self._config)
         self._neighbours.watch(self.fleet.addresses(), self.fleet.vips())
@@ -270,6 +288,7 @@ class Balancer:
         self._standings.note(event)
         self._chronicle.note(event)
         self._placing.note(event)
+        self._drainer.note(event)
 
     def _receive(self, segment: Segment) -> None:
         self.apply(self.tracker.receive(segment, _now()))
@@ -386,6 +405,21 @@ class Balancer:
                 "drain the backend that the client is not to go to"
             )
         self._dataplane.place_client(one.service_id, client, chosen.backend_id)
+
+    async def administer(
+        self, service: str, backend: str, state: AdminState, deadline_s: float | None, *, force: bool
+    ) -> None:
+        """Take a backend out, or give it back. Raises AdminError, NotFound."""
+        one, chosen = self.fleet.find(service, backend)
+        if state is not AdminState.DRAIN and deadline_s is not None:
+            raise AdminError(f"deadline_s goes with drain, not with {state}")
+        await self._drainer.administer(one, chosen, state, deadline_s, force=force)
+        self._checks.configure(self._config)  # none in maintenance
+
+    async def backend(self, service: str, backend: str) -> BackendDetail:
+        """A backend, and what holds it. Raises NotFound."""
+        one, chosen = self.fleet.find(service, backend)
+        return await remainder.backend(one, chosen, self.fleet, self.health, self.tracker, self._drainer)
 
     def status(self) -> StatusAnswer:
         """How the daemon stands."""

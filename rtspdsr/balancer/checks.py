@@ -18,7 +18,7 @@ from rtspdsr.balancer.fleet import Fleet
 from rtspdsr.config import Config, FastCheck, HealthSection
 from rtspdsr.core.events import BackendDown, BackendUp, ChecksHindered, Event
 from rtspdsr.core.health import Check, Health, Order, Outcome, Policy
-from rtspdsr.model import Address, Backend, Service
+from rtspdsr.model import Address, AdminState, Backend, Service
 from rtspdsr.network.probepath import Leg, ProbePath
 from rtspdsr.probe import quick
 from rtspdsr.probe.prober import Prober
@@ -75,7 +75,7 @@ class Checks:
         self._hindrances = _Hindrances()
 
     def configure(self, config: Config) -> None:
-        """Check what is configured."""
+        """Check what is configured, but for backends in maintenance."""
         sections = {one.name: one.health for one in config.services}
         watched: list[tuple[int, Policy, list[int]]] = []
         self._targets = {}
@@ -84,6 +84,8 @@ class Checks:
             policy = _policy(service, section)
             ids: list[int] = []
             for backend in service.backends if policy.intervals() else ():
+                if self._fleet.admin_state(backend) is AdminState.MAINT:
+                    continue
                 if (target := _target(service, backend, section)) is None:
                     self._hindered(f"{service.name}/{backend.name} has no address of the family of its VIP")
                     continue

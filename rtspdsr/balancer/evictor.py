@@ -11,14 +11,12 @@ from collections.abc import Callable, Iterable
 
 from rtspdsr.balancer.fleet import Fleet
 from rtspdsr.config import Config, OnBackendDown
-from rtspdsr.core.events import CloseReason, Event, ResetOrdered
+from rtspdsr.core.events import CloseReason, Event
 from rtspdsr.core.eviction import Death, Eviction, Terms
 from rtspdsr.core.health import Health
 from rtspdsr.core.tracker import Tracker
 from rtspdsr.dataplane.dataplane import Dataplane
 from rtspdsr.model import Backend, BackendState, Service
-from rtspdsr.network.probepath import Numbers
-from rtspdsr.network.resets import End, Resetter
 
 LOOK_S = 0.5
 LOOK_AT_ONCE = 200  # connections between two looks at the clock: a millisecond
@@ -35,13 +33,11 @@ class Evictor:
         health: Health,
         tracker: Tracker,
         dataplane: Dataplane,
-        numbers: Numbers,
         apply: Apply,
     ) -> None:
         self._fleet, self._health, self._tracker = fleet, health, tracker
-        self._dataplane, self._numbers, self._apply = dataplane, numbers, apply
+        self._dataplane, self._apply = dataplane, apply
         self._eviction = Eviction(tracker.on)
-        self._resetter = Resetter()
         self._terms: dict[int, Terms] = {}
 
     def configure(self, config: Config) -> None:
@@ -60,12 +56,9 @@ class Evictor:
     async def run(self) -> None:
         """Look, for ever."""
         await self._fleet.settled.wait()  # before, a backend is unknown and not dead
-        try:
-            while True:
-                await self._look()
-                await asyncio.sleep(LOOK_S)
-        finally:
-            self._resetter.close()
+        while True:
+            await self._look()
+            await asyncio.sleep(LOOK_S)
 
     async def _look(self) -> None:
         deaths = [death for service in self._fleet.services for death in self._deaths(service)]
@@ -87,7 +80,7 @@ class Evictor:
     def _deaths(self, service: Service) -> Iterable[Death]:
         for backend in service.backends:
             state = self._fleet.state(backend)
-            if state is not BackendState.UP:
+            if state in (BackendState.UNRESOLVED, BackendState.DOWN):
                 yield Death(
                     service_id=service.service_id,
                     backend_id=backend.backend_id,
@@ -99,13 +92,3 @@ class Evictor:
         if state is BackendState.UNRESOLVED:
             return self._fleet.problem(backend)
         return self._health.problem(backend.backend_id)
-
-    def reset(self, order: ResetOrdered) -> None:
-        """Send both resets of an order. The backend's kernel may live on when its media server hangs."""
-        vip = self._fleet.vip(order.flow.service_id, order.flow.client.version)
-        if vip is None:
-            return
-        client = End(order.flow.client, order.flow.client_port, order.sequence)
-        server = End(vip, order.flow.service_port, order.next_sequence)
-        self._resetter.send(server, client)
-        self._resetter.send(client, server, self._numbers.mark(order.backend_id))

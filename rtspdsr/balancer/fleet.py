@@ -1,8 +1,9 @@
 """The backends as they are now: configured, resolved or lost, and how frames reach each.
 
-Handed a configuration, what the neighbours say, and what checks found, it tells the forwarding core and
-gives back events; it asks for new slot tables where the usable backends have changed. A backend that has left
-the configuration takes no new clients, and keeps its number until the last pin to it is gone.
+Handed a configuration, what the neighbours say, what checks found and what the operator wants, it tells the
+forwarding core and gives back events; it asks for new slot tables where the usable backends have changed. A
+backend that has left the configuration takes no new clients, and keeps its number until the last pin to it is
+gone.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from rtspdsr.config import Config
 from rtspdsr.core.events import BackendLost, BackendResolved, Event
 from rtspdsr.dataplane.dataplane import Dataplane, Route
 from rtspdsr.errors import NotFound
-from rtspdsr.model import Address, Backend, BackendState, Service
+from rtspdsr.model import Address, AdminState, Backend, BackendState, Service
 from rtspdsr.network.neighbours import NeighbourChange
 
 Request = Callable[[Service], None]
@@ -32,6 +33,8 @@ class Fleet:
         self._leaving: set[int] = set(self._left)
         self._unpinned: set[int] = set()
         self._down: set[int] = set()
+        self._admin: dict[int, AdminState] = {}
+        self._closed: set[int] = set()
         self._names: dict[tuple[str, int], str] = {}
         self.services: tuple[Service, ...] = ()
         self.settled = asyncio.Event()  #: each backend has been heard of, found or lost
@@ -95,6 +98,21 @@ class Fleet:
                 self._set(service, backend)
                 self._changed(service)
 
+    def administer(self, backend_id: int, state: AdminState, *, closed: bool) -> None:
+        """Let the operator decide whether a backend takes new clients; closed, it takes not even its own."""
+        if (state, closed) == (self._admin.get(backend_id, AdminState.READY), backend_id in self._closed):
+            return
+        self._admin[backend_id] = state
+        (self._closed.add if closed else self._closed.discard)(backend_id)
+        for service, backend in self._all():
+            if backend.backend_id == backend_id:
+                self._set(service, backend)
+                self._changed(service)
+
+    def admin_state(self, backend: Backend) -> AdminState:
+        """What the operator wants of a backend."""
+        return self._admin.get(backend.backend_id, AdminState.READY)
+
     def ifindex(self, address: Address) -> int:
         """The interface towards a backend's address; 0 while that is not known."""
         return self._heard[address].ifindex if address in self._heard else 0
@@ -109,15 +127,37 @@ class Fleet:
         vips = (vip for one in self.services if one.service_id == service_id for vip in one.vips)
         return next((vip for vip in vips if vip.version == version), None)
 
+    def rtsp_address(self, service_id: int, backend_id: int) -> tuple[str, int] | None:
+        """A real address of a backend, and a port on which it speaks RTSP; None if it has none in clear."""
+        for service, backend in self._all():
+            if (service.service_id, backend.backend_id) == (service_id, backend_id):
+                clear = (port for port in service.ports if port not in service.opaque)
+                return next(((str(backend.addresses[0]), port) for port in clear), None)
+        return None
+
     def usable(self, service: Service) -> list[Backend]:
-        """The backends of a service that take new clients."""
-        return [one for one in service.backends if self.state(one) is BackendState.UP]
+        """The backends of a service that take new clients.
+
+        If none is fit, all that the operator has not taken out: an alarm may be wrong, his will is not.
+        """
+        fit = [one for one in service.backends if self.state(one) is BackendState.UP]
+        wanted = [one for one in service.backends if self.admin_state(one) is AdminState.READY]
+        return fit if fit or len(wanted) == len(service.backends) else wanted
+
+    def is_withdrawn(self, service: Service) -> bool:
+        """Whether the operator has taken out every backend of a service."""
+        return all(self.admin_state(one) is not AdminState.READY for one in service.backends)
 
     def state(self, backend: Backend) -> BackendState:
-        """Whether a backend takes new clients."""
+        """Whether a backend takes new clients. What is wrong with it comes before a drain."""
+        admin = self.admin_state(backend)
+        if admin is AdminState.MAINT:
+            return BackendState.MAINT
         if not self._is_resolved(backend):
             return BackendState.UNRESOLVED
-        return BackendState.DOWN if backend.backend_id in self._down else BackendState.UP
+        if backend.backend_id in self._down:
+            return BackendState.DOWN
+        return BackendState.DRAIN if admin is AdminState.DRAIN else BackendState.UP
 
     def retire(self, pinned: set[int]) -> None:
         """Forget the backends that have left the configuration and are in no pin any more."""
@@ -128,6 +168,8 @@ class Fleet:
             self._registry.forget_backend(backend_id)
             self._leaving.discard(backend_id)
             self._down.discard(backend_id)
+            self._admin.pop(backend_id, None)
+            self._closed.discard(backend_id)
         self._unpinned = unpinned
 
     @property
@@ -155,12 +197,13 @@ class Fleet:
         return ((service, backend) for service in self.services for backend in service.backends)
 
     def _set(self, service: Service, backend: Backend) -> None:
+        out = self._leaving | self._down | self._closed
         self._dataplane.set_backend(
             service.service_id,
             backend.backend_id,
             backend.addresses,
             self._route(backend),
-            up=self._is_resolved(backend) and backend.backend_id not in self._leaving | self._down,
+            up=self._is_resolved(backend) and backend.backend_id not in out,
         )
 
     def _take_no_clients(self, backend_id: int) -> None:

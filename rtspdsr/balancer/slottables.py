@@ -2,7 +2,8 @@
 
 Told that a service's backends came, went or changed, it computes the table in pieces beside the other
 tasks of the loop and puts it in force whole. When no backend is usable the last table stays: a wrong
-alarm about all of them must not send everyone away.
+alarm about all of them must not send everyone away. When the operator has taken out all of them there is
+none.
 """
 
 import asyncio
@@ -17,19 +18,21 @@ from rtspdsr.model import Backend, Service
 SETTLE_S = 0.05  # several backends that resolve at once make one table
 
 Usable = Callable[[Service], Sequence[Backend]]
+Withdrawn = Callable[[Service], bool]
 Filled = Callable[[Service, dict[str, int]], None]
 
 
 class SlotTables:
     """One task that fills tables one after the other.
 
-    usable: the backends of a service that take new clients now
-    filled: is told of each table put in force: slots by backend name; empty if the last one stays
+    usable:    the backends of a service that take new clients now
+    withdrawn: whether a service without any is to have no table
+    filled:    is told of each table put in force: slots by backend name; empty if the last one stays, or none
     """
 
-    def __init__(self, dataplane: Dataplane, usable: Usable, filled: Filled) -> None:
+    def __init__(self, dataplane: Dataplane, usable: Usable, withdrawn: Withdrawn, filled: Filled) -> None:
         self._dataplane = dataplane
-        self._usable, self._filled = usable, filled
+        self._usable, self._withdrawn, self._filled = usable, withdrawn, filled
         self._rendezvous = Rendezvous()
         self._wanted: dict[int, Service] = {}
         self._wake = asyncio.Event()
@@ -56,6 +59,8 @@ class SlotTables:
     async def _fill(self, service: Service) -> None:
         backends = self._usable(service)
         if not backends:
+            if self._withdrawn(service):
+                self._dataplane.clear_slots(service.service_id)
             self._filled(service, {})
             return
         slots: array[int] = array("H")

@@ -58,6 +58,8 @@ _FAREWELL_S = 2.0
 
 _END = TcpFlag.FIN | TcpFlag.RST
 
+_CSEQ_DIGITS = 9
+
 
 class Connection(Heard):
     """The client's half of a control connection.
@@ -71,6 +73,7 @@ class Connection(Heard):
     described_url: what its client asked the description of, without credentials
     overture:      the last requests that were about no session: method, URL, time
     answers:       requests since its statistics were last read
+    cseq:          number of its latest request (RFC 2326 section 12.17); 0 if that is not known
     placement:     bond of a client whose sessions cannot be read
     wake_at:       earliest wake-up that is arranged for its stream
     counted:       bytes of memory that the tracker has booked for it
@@ -88,6 +91,7 @@ class Connection(Heard):
         "_unasked",
         "answers",
         "counted",
+        "cseq",
         "described_url",
         "finished_at",
         "flow",
@@ -128,7 +132,7 @@ class Connection(Heard):
         self.user_agent = ""
         self.described_url: str | None = None
         self.overture: tuple[tuple[str, str, float], ...] = ()
-        self.answers = 0
+        self.answers = self.cseq = 0
         self.placement: Placement | None = None
         self.wake_at: float | None = None
         self.counted = 0
@@ -212,6 +216,13 @@ class Connection(Heard):
             "client": self.flow.client,
             "client_port": self.flow.client_port,
         }
+
+    def is_between_messages(self, next_sequence: int) -> bool:
+        """Whether what its client has said, up to there, ends with a message, as far as is known."""
+        if self.parser is None or self.finished_at is not None:
+            return False
+        complete = not self.parser.midway and self.next_timer() is None
+        return complete and self._next in (None, next_sequence)
 
     def is_reused_by(self, segment: Segment) -> bool:
         """Whether a segment belongs to a later connection from the same port.
@@ -355,6 +366,7 @@ class Connection(Heard):
         """Remember a request; say what it tells of the answer to the one before."""
         self.answers += 1
         self._unasked = 0
+        self.cseq = _number(request.headers.get("cseq"))
         if (user_agent := request.user_agent) != self.user_agent and user_agent:
             self.user_agent = intern(user_agent)
         authorized = request.headers.get("authorization") is not None
@@ -393,3 +405,8 @@ class Connection(Heard):
         self.hear(reading.heard_at)
         answers, self.answers = self.answers, 0
         return grown, answers
+
+
+def _number(text: str | None) -> int:
+    """A CSeq, which RFC 7826 section 18.20 gives nine digits; 0 for what is none."""
+    return int(text) if text is not None and text.isdecimal() and len(text) <= _CSEQ_DIGITS else 0

@@ -7,7 +7,7 @@ wall-clock time.
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Flag, StrEnum, auto
 
 from rtspdsr.model import Address, FlowKey, Pin
 
@@ -19,7 +19,7 @@ class CloseReason(StrEnum):
     EXPIRED = "expired"  #: neither control connection nor UDP heard for ``idle``
     CONNECTION_CLOSED = "connection_closed"  #: FIN or RST, and nothing heard for a linger after it
     BACKEND_DOWN = "backend_down"
-    DRAINED = "drained"
+    DRAINED = "drained"  #: ended at the deadline of a drain, or because its backend went into maintenance
 
 
 class OpaqueKind(StrEnum):
@@ -94,18 +94,52 @@ class FlowForgotten(Effect):
     flow: FlowKey
 
 
+class Ends(Flag):
+    """Of a control connection."""
+
+    CLIENT = auto()
+    BACKEND = auto()
+    BOTH = CLIENT | BACKEND
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResetOrdered(Effect):
     """Reset a control connection: its client as the VIP, and its backend as the client.
 
     sequence:      what the client expects next of the server's stream, which makes the reset valid
     next_sequence: what the backend expects next of the client's
+    ends:          who is reset
     """
 
     flow: FlowKey
     backend_id: int
     sequence: int
     next_sequence: int
+    ends: Ends = Ends.BOTH
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeardownOrdered(Effect):
+    """Have a backend end sessions: requests in the client's name, on its connection.
+
+    sequence, next_sequence: as of ``ResetOrdered``; what is sent begins at ``next_sequence``
+    requests:                one TEARDOWN or more, as on the wire
+    """
+
+    flow: FlowKey
+    backend_id: int
+    sequence: int
+    next_sequence: int
+    requests: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoneTeardownOrdered(Effect):
+    """Have a backend end a session that its own connection can say nothing of: on one of ours."""
+
+    service_id: int
+    backend_id: int
+    request: bytes
 
 
 # --- facts about a connection --------------------------------------------------------------------
@@ -445,6 +479,65 @@ class StandingChanged(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DrainBegun(Event):
+    """The operator drains a backend: it gets no new clients, and its sessions finish.
+
+    sessions:   how many it has
+    deadline_s: after so many seconds the rest are ended; null without a deadline
+    """
+
+    service_id: int
+    backend_id: int
+    sessions: int
+    deadline_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainDeadlinePassed(Event):
+    """The deadline of a drain has come: the sessions that are left are ended from now on."""
+
+    service_id: int
+    backend_id: int
+    sessions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaintenanceBegun(Event):
+    """The operator takes a backend out at once: its sessions are ended, and it is not checked any more.
+
+    sessions: how many it has
+    """
+
+    service_id: int
+    backend_id: int
+    sessions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendDrained(Event):
+    """Nothing is left at a backend in drain or maintenance: it can be stopped.
+
+    finished:  sessions that came to an end by themselves since
+    ended:     sessions that were ended
+    drained_s: how long that took
+    """
+
+    service_id: int
+    backend_id: int
+    finished: int
+    ended: int
+    drained_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendReadied(Event):
+    """The operator has given a backend back: it gets new clients if it is fit."""
+
+    service_id: int
+    backend_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ResetsWithheld(Event):
     """So many backends of a service are down at once that no client is reset: the fault may be ours.
 
@@ -468,7 +561,8 @@ class ChecksHindered(Event):
 class TableFilled(Event):
     """A service's slot table was filled anew.
 
-    shares: slots by backend name; empty when no backend is usable, and the last table stays
+    shares: slots by backend name; empty when no backend is usable, and the last table stays, or when the
+            operator has taken out all of them, and new clients get no answer
     """
 
     service_id: int

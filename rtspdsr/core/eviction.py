@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from rtspdsr.core.connection import Connection
 from rtspdsr.core.events import ConnectionReset, Event, FlowForgotten, ResetOrdered, ResetsWithheld
 from rtspdsr.core.heard import Heard, LonePin
+from rtspdsr.core.pace import Pace
 from rtspdsr.core.session import Session, State
 from rtspdsr.model import FlowKey, PinReading, Proto
 
@@ -89,8 +90,7 @@ class Eviction:
         self._scenes: dict[int, _Scene] = {}
         self._watched: dict[Heard, _Watched] = {}
         self._terms: dict[int, Terms] = {}
-        self._allowance: dict[int, float] = {}
-        self._allowed_at = 0.0
+        self._pace = Pace()
         self._withheld: set[int] = set()
 
     @property
@@ -193,21 +193,15 @@ class Eviction:
 
     def due(self, now: float) -> list[Heard]:
         """Those to be given up now, as many as their services allow."""
-        elapsed_s, self._allowed_at = now - self._allowed_at, now
-        for service_id, terms in self._terms.items():
-            rate = terms.resets_per_s
-            grown = self._allowance.get(service_id, 0.0) + rate * elapsed_s
-            self._allowance[service_id] = min(float(rate), grown)
+        self._pace.grow({one: terms.resets_per_s for one, terms in self._terms.items()}, now)
         found = []
         for heard, watched in self._watched.items():
             scene = self._scenes[heard.backend_id]
             service_id = scene.death.service_id
             if service_id in self._withheld or heard.closed or not self._stands(watched, scene, now):
                 continue
-            if self._allowance[service_id] < 1:
-                continue
-            self._allowance[service_id] -= 1
-            found.append(heard)
+            if self._pace.take(service_id):
+                found.append(heard)
         return found
 
     @staticmethod

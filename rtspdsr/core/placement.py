@@ -75,6 +75,14 @@ class Placements:
         del self._placements[key]
         said.append(ClientReleased(at=now, service_id=placement.service_id, client=placement.client))
 
+    def let_go(self, service_id: int, client: Address, now: float, said: list[Event]) -> None:
+        """A client is placed anew if nothing binds it; it may have been placed by hand."""
+        placement = self._placements.get((service_id, client))
+        if placement is None:
+            said.append(ClientReleased(at=now, service_id=service_id, client=client))
+        else:
+            self.release(placement, now, said)
+
     def _place(self, placement: Placement, now: float, said: list[Event]) -> None:
         backend_id = next(reversed(placement.bonds))
         if placement.backend_id == backend_id:

@@ -248,6 +248,11 @@ class RequestParser:
         """Bytes of a header block that has no end yet."""
         return len(self._buffer)
 
+    @property
+    def midway(self) -> bool:
+        """Whether a message has begun and is not complete yet."""
+        return bool(self._buffer) or self._state in (_State.HEAD, _State.BODY, _State.FRAME)
+
     def feed(self, data: bytes, begins_segment: bool = True) -> list[Message]:
         """Take in the next bytes of the stream; give back the messages that are complete.
 

@@ -22,7 +22,7 @@ from rtspdsr.core.request import InterleavedFrame, Request
 from rtspdsr.core.restoration import Restoration
 from rtspdsr.core.session import Session
 from rtspdsr.core.sessions import Books, Sessions
-from rtspdsr.model import FlowKey, Pin, PinReading, Segment, TcpFlag
+from rtspdsr.model import Address, FlowKey, Pin, PinReading, Segment, TcpFlag
 
 __all__ = ["Tracker", "TrackerLimits"]
 
@@ -335,6 +335,12 @@ class Tracker:
                 self._end_heard(session, reason, now, said)
         if not heard.closed:
             self._end_heard(heard, reason, now, said)
+        return said
+
+    def let_go(self, service_id: int, client: Address, now: float) -> list[Event]:
+        """Have a client placed anew at once, without its linger, if nothing binds it any more."""
+        said: list[Event] = []
+        self._books.placements.let_go(service_id, client, now, said)
         return said
 
     def release_backend(self, backend_id: int, reason: CloseReason, now: float) -> list[Event]:

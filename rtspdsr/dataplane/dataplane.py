@@ -9,7 +9,7 @@ import errno
 import socket
 import struct
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -197,6 +197,12 @@ class Dataplane:
         self._slots[8 * idle : 8 * (idle + SLOT_COUNT)] = values.tobytes()
         self._write("slot_tables", index(service_id), layout.SLOT_TABLE.pack(idle, 1))
 
+    def clear_slots(self, service_id: int) -> None:
+        """Have a service place no new clients: their packets are dropped."""
+        standing = self._maps["slot_tables"].lookup(index(service_id)) or bytes(8)
+        base, _ = layout.SLOT_TABLE.unpack(standing)
+        self._write("slot_tables", index(service_id), layout.SLOT_TABLE.pack(base, 0))
+
     # --- pins and clients
 
     def pin(self, pin: Pin) -> None:
@@ -233,6 +239,22 @@ class Dataplane:
         key = layout.pack_client(service_id, client)
         self._maps["clients"].delete(key)
         self._maps["newcomers"].delete(key)
+
+    def forget_newcomers(self, backend_ids: Collection[int]) -> None:
+        """Delete what XDP noted of clients placed there that began nothing. Not for the event loop."""
+        newcomers = self._maps["newcomers"]
+        for key, value in list(newcomers.entries()):
+            if layout.NEWCOMER.named(value)["backend"] in backend_ids:
+                newcomers.delete(key)
+
+    def clients_at(self, backend_ids: Collection[int]) -> list[tuple[int, Address]]:
+        """The clients that are placed there: service id, address. Reads all: not for the event loop."""
+        found, wanted = [], {index(one) for one in backend_ids}
+        for key, value in self._maps["clients"].entries():
+            if value in wanted:
+                client, service_id = layout.CLIENT_KEY.unpack(key)
+                found.append((service_id, layout.address(client)))
+        return found
 
     def clients(self) -> Iterator[tuple[int, Address]]:
         """Every client that is placed: service id, address."""
@@ -290,9 +312,17 @@ class Dataplane:
         else:
             self._reinjector.failed += 1
 
+    def inject(self, backend_id: int, packet: bytes) -> None:
+        """Send an IP packet to a backend as if a client's had been forwarded."""
+        route = self._routes.get(backend_id)
+        if route and route.mac:
+            self._reinjector.inject(packet, route.mac, route.source, route.ifindex)
+        else:
+            self._reinjector.failed += 1
+
     @property
     def reinjections_failed(self) -> int:
-        """Detoured segments that could not be sent on; TCP sends them again."""
+        """Detoured segments that could not be sent on (TCP sends them again), and packets of our own."""
         return self._reinjector.failed
 
     def interface_changed(self, ifindex: int) -> None:

@@ -21,7 +21,7 @@ _GSO_TCPV4, _GSO_TCPV6 = 1, 4
 _VNET_HEADER = struct.Struct("=BBHHHH")
 _PLAIN = _VNET_HEADER.pack(0, 0, 0, 0, 0, 0)
 _CHECKSUM_OFFSET = 16  # in the TCP header (RFC 9293 section 3.1)
-_ETHERNET = 14
+_IPV4, _IPV6 = b"\x08\x00", b"\x86\xdd"  # EtherTypes
 
 
 class Checksum(StrEnum):
@@ -78,6 +78,16 @@ class Reinjector:
         try:
             sender, mtu = self._socket(ifindex)
             sender.send(self._vnet_header(segment, checksum, mtu) + mac + source + segment.frame[12:])
+        except OSError:
+            self.failed += 1
+            self.forget(ifindex)
+
+    def inject(self, packet: bytes, mac: bytes, source: bytes, ifindex: int) -> None:
+        """Send an IP packet of our own making, whole and of the interface's MTU at most; counted likewise."""
+        kind = _IPV6 if packet[0] >> 4 == 6 else _IPV4
+        try:
+            sender, _ = self._socket(ifindex)
+            sender.send(_PLAIN + mac + source + kind + packet)
         except OSError:
             self.failed += 1
             self.forget(ifindex)

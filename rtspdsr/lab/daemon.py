@@ -100,7 +100,8 @@ class Daemon:
         except AdminError:
             time.sleep(0.1)  # asking costs more than the daemon's own start
             return False
-        return all(one["state"] == "up" for service in services for one in service["backends"])
+        backends = [one for service in services for one in service["backends"]]
+        return all(one["state"] == "up" or one["admin_state"] != "ready" for one in backends)
 
     def _config_lines(self, mode: XdpMode) -> Iterator[str]:
         yield "[daemon]"

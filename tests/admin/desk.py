@@ -4,15 +4,20 @@ from collections.abc import Iterator
 
 from rtspdsr.admin.answers import (
     BackendAnswer,
+    BackendDetail,
     ExplanationAnswer,
     SessionAnswer,
     StatusAnswer,
     StoryAnswer,
     TopAnswer,
 )
-from rtspdsr.admin.asked import Explain, Sessions, Top
+from rtspdsr.admin.asked import (
+    Explain,
+    Sessions,
+    Top,
+)
 from rtspdsr.errors import NotFound, RtspDsrError
-from rtspdsr.model import Address
+from rtspdsr.model import Address, AdminState
 
 STATUS: StatusAnswer = {
     "uptime_s": 7.5,
@@ -39,6 +44,7 @@ STATUS: StatusAnswer = {
                     "name": "cam-a",
                     "addresses": ["192.0.2.21"],
                     "state": "down",
+                    "admin_state": "ready",
                     "problem": "no connection",
                     "weight": 100,
                     "share": 1.0,
@@ -63,6 +69,7 @@ BACKENDS: list[BackendAnswer] = [
         "name": "cam-a",
         "addresses": ["192.0.2.21"],
         "state": "down",
+        "admin_state": "ready",
         "problem": "no connection",
         "sessions": 2,
         "standing": "good",
@@ -82,6 +89,32 @@ BACKENDS: list[BackendAnswer] = [
         },
     }
 ]
+
+
+BACKEND: BackendDetail = {
+    "service": "cams",
+    "name": "cam-a",
+    "addresses": ["192.0.2.21"],
+    "state": "drain",
+    "admin_state": "drain",
+    "problem": "",
+    "weight": 100,
+    "sessions": 1,
+    "drain": {
+        "since_s": 60.0,
+        "deadline_in_s": 1740.0,
+        "closed": False,
+        "connections": 0,
+        "followed": 1,
+        "finished": 3,
+        "ended": 0,
+        "empty": False,
+        "empty_in_s": 200.0,
+    },
+    "urls": [{"url": "rtsp://192.0.2.10/live", "sessions": 1}],
+    "clients": [{"client": "198.51.100.7", "sessions": 1}],
+    "oldest": [],
+}
 
 
 def session(number: int) -> SessionAnswer:
@@ -226,6 +259,7 @@ class Desk:
     def __init__(self) -> None:
         self.placed: list[tuple[str, str, str]] = []
         self.asked: list[Sessions] = []
+        self.administered: list[tuple[str, str, AdminState, float | None, bool]] = []
         self.living = 0
         self.broken = False
         self.faults: list[Exception] = []
@@ -258,6 +292,16 @@ class Desk:
         if backend == "down":
             raise RtspDsrError("backend down takes no new clients: it is unresolved")
         self.placed.append((service, str(client), backend))
+
+    async def backend(self, service: str, backend: str) -> BackendDetail:
+        if backend != "cam-a":
+            raise NotFound(f"no backend {service}/{backend}")
+        return BACKEND
+
+    async def administer(
+        self, service: str, backend: str, state: AdminState, deadline_s: float | None, *, force: bool
+    ) -> None:
+        self.administered.append((service, backend, state, deadline_s, force))
 
     def failed(self, error: Exception) -> None:
         self.faults.append(error)

@@ -12,7 +12,7 @@ from rtspdsr.core.events import BackendLost, BackendResolved
 from rtspdsr.dataplane import layout
 from rtspdsr.dataplane.dataplane import Dataplane, Sizes
 from rtspdsr.dataplane.layout import BackendFlag, VipState
-from rtspdsr.model import BackendState, FlowKey, Pin, Proto
+from rtspdsr.model import AdminState, Backend, BackendState, FlowKey, Pin, Proto, Service
 from rtspdsr.network.neighbours import NeighbourChange
 from tests.dataplane.conftest import Wire
 
@@ -231,6 +231,52 @@ def test_a_restart_without_a_backend_sends_it_no_new_clients(wire: Wire) -> None
     second.fleet.configure(config("192.0.2.11"))
     assert second.flags(2) == BackendFlag.RESOLVED
     second.dataplane.close()
+
+
+def both(stand: Stand) -> tuple[Service, Backend, Backend]:
+    """A service with two backends that are up."""
+    stand.fleet.configure(config("192.0.2.11", "192.0.2.12"))
+    for number in (11, 12):
+        stand.fleet.neighbour(heard(f"192.0.2.{number}", mac(number)), 1.0)
+    (service,) = stand.fleet.services
+    first, second = service.backends
+    return service, first, second
+
+
+UP = BackendFlag.RESOLVED | BackendFlag.UP
+
+
+def test_a_draining_backend_is_in_no_table_and_takes_connections_of_its_own_clients(stand: Stand) -> None:
+    _, first, _ = both(stand)
+    stand.requested.clear()
+    stand.fleet.administer(1, AdminState.DRAIN, closed=False)
+    assert (usable(stand), stand.fleet.state(first), stand.flags(1)) == (["cam-12"], BackendState.DRAIN, UP)
+    assert stand.requested == ["cams"]
+    stand.fleet.administer(1, AdminState.DRAIN, closed=True)
+    assert stand.flags(1) == BackendFlag.RESOLVED
+    stand.fleet.administer(1, AdminState.READY, closed=False)
+    assert (usable(stand), stand.flags(1)) == (["cam-11", "cam-12"], UP)
+
+
+def test_a_draining_backend_that_dies_is_shown_as_dead_and_one_in_maintenance_is_not(stand: Stand) -> None:
+    _, first, second = both(stand)
+    stand.fleet.administer(1, AdminState.DRAIN, closed=False)
+    stand.fleet.administer(2, AdminState.MAINT, closed=True)
+    for number in (11, 12):
+        stand.fleet.neighbour(heard(f"192.0.2.{number}", None, "no ARP answer"), 9.0)
+    assert stand.fleet.state(first) is BackendState.UNRESOLVED
+    assert stand.fleet.state(second) is BackendState.MAINT
+
+
+def test_when_none_is_fit_an_alarm_may_be_wrong_and_the_operators_will_is_not(stand: Stand) -> None:
+    service, *_ = both(stand)
+    stand.fleet.administer(1, AdminState.DRAIN, closed=False)
+    stand.fleet.mark(2, down=True)
+    assert usable(stand) == ["cam-12"]
+    assert not stand.fleet.is_withdrawn(service)
+    stand.fleet.administer(2, AdminState.DRAIN, closed=False)
+    assert usable(stand) == []
+    assert stand.fleet.is_withdrawn(service)
 
 
 def test_a_backend_is_known_by_name_and_state(stand: Stand) -> None:

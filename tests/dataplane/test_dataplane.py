@@ -332,6 +332,31 @@ def test_a_new_slot_table_takes_the_place_of_the_last_one_whole(wire: Wire) -> N
     dataplane.close()
 
 
+def test_a_service_without_a_table_places_nobody_until_it_has_one_again(wire: Wire) -> None:
+    dataplane = Dataplane.load(wire.home, SIZES)
+    dataplane.write_slots(1, array("H", [1]) * SLOT_COUNT)
+    dataplane.clear_slots(1)
+    assert slot(dataplane, 1, 0) == 0
+    dataplane.write_slots(1, array("H", [2]) * SLOT_COUNT)
+    assert slot(dataplane, 1, 0) == 2
+    dataplane.close()
+
+
+def test_newcomers_of_a_backend_are_forgotten_and_its_clients_told(wire: Wire) -> None:
+    dataplane = filled(wire)
+    other = ip_address("2001:db8::7")
+    for client, backend_id in ((CLIENT, 3), (other, 2)):
+        dataplane._maps["newcomers"].update(
+            layout.pack_client(1, client), layout.NEWCOMER.pack(1, backend_id)
+        )
+    dataplane.place_client(1, other, 2)
+    dataplane.forget_newcomers({3, 4})
+    left = [layout.CLIENT_KEY.unpack(key) for key, _ in dataplane._maps["newcomers"].entries()]
+    assert [layout.address(client) for client, _ in left] == [other]
+    assert dataplane.clients_at({3, 4}) == [(1, CLIENT)]
+    dataplane.close()
+
+
 def test_statistics_grow_by_chunks_and_survive_a_restart(wire: Wire) -> None:
     sizes = replace(SIZES, pins=3 * CHUNK_PINS)
     first = Dataplane.load(wire.home, sizes)

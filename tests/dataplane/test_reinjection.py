@@ -123,6 +123,17 @@ def test_only_mac_addresses_change(wire: Wire, far_end: socket.socket, packet: P
     reinjector.close()
 
 
+@pytest.mark.parametrize("ip", [IP4, IP6])
+def test_a_packet_of_our_own_reaches_the_backend_as_it_is(
+    wire: Wire, far_end: socket.socket, ip: Packet
+) -> None:
+    reinjector = Reinjector()
+    sent = bytes(ip / TCP4 / Raw(REQUEST))
+    reinjector.inject(sent, BACKEND, BALANCER, socket.if_nametoindex(wire.near))
+    assert received(far_end) == bytes(Ether(src=BALANCER, dst=BACKEND) / ip / TCP4 / Raw(REQUEST))
+    reinjector.close()
+
+
 def test_a_super_packet_is_cut_to_the_mtu(wire: Wire, far_end: socket.socket) -> None:
     payload = bytes(range(256)) * 12
     sent = partial(segment(ETHERNET / IP4 / TCP4, payload))

@@ -9,7 +9,8 @@ import pytest
 from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import IPv6
 
-from rtspdsr.network.resets import End, Resetter, reset
+from rtspdsr.network.resets import Resetter
+from rtspdsr.network.tcp import End, reset
 from tests.network.wire import Wire, wire
 
 NEAR = {4: ip_address("10.9.0.1"), 6: ip_address("fd09::1")}
