@@ -1,4 +1,8 @@
-"""`rtspdsr backend`: prepare a media server to answer as the VIP, check it, undo it. Runs on that server."""
+"""`rtspdsr backend`: on the balancer take a backend out and give it back; on a media server prepare it.
+
+The commands of the balancer are in ``drain.py``. Those here prepare a media server to answer as the VIP,
+check it, and undo that; they run on that server.
+"""
 
 import json
 from collections.abc import Sequence
@@ -8,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from rtspdsr.cli.drain import drain, maint, ready
 from rtspdsr.cli.findings import BitrateOption, bits_per_s, show
 from rtspdsr.errors import PreparationError
 from rtspdsr.model import Address
@@ -21,9 +26,14 @@ RTSP_PORT = 554
 
 app = typer.Typer(
     name="backend",
-    help="Prepare a media server to answer as the VIP, check it, undo it. Run on the media server, as root.",
+    help="On the balancer: take a backend out of service (drain, maint) and give it back (ready). "
+    "On a media server, as root: prepare it to answer as the VIP, check that, undo it.",
     no_args_is_help=True,
 )
+
+ON_BALANCER, ON_SERVER = "On the balancer", "On a media server, as root"
+for command in (drain, maint, ready):
+    app.command(rich_help_panel=ON_BALANCER)(command)
 
 Vips = Annotated[
     list[str], typer.Option("--vip", help="The VIP; once for IPv4 and once for IPv6.", metavar="ADDRESS")
@@ -59,7 +69,7 @@ Ports = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@app.command()
+@app.command(rich_help_panel=ON_SERVER)
 def prepare(
     vip: Vips,
     clients: Clients = [],  # noqa: B006 (typer reads it, and never changes it)
@@ -117,7 +127,7 @@ def prepare(
         print(f"Prepared; `rtspdsr backend undo` takes it back, by {state}.")
 
 
-@app.command()
+@app.command(rich_help_panel=ON_SERVER)
 def check(
     vip: Vips = [],  # noqa: B006
     clients: Clients = [],  # noqa: B006
@@ -169,7 +179,7 @@ def check(
     show(findings, as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=ON_SERVER)
 def undo(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     """Take back what prepare did, step by step, the latest first.
 

@@ -113,7 +113,15 @@ BACKEND: BackendDetail = {
     },
     "urls": [{"url": "rtsp://192.0.2.10/live", "sessions": 1}],
     "clients": [{"client": "198.51.100.7", "sessions": 1}],
-    "oldest": [],
+    "oldest": [
+        {
+            "session": "5",
+            "client": "198.51.100.7",
+            "url": "rtsp://192.0.2.10/live",
+            "state": "playing",
+            "age_s": 70.0,
+        }
+    ],
 }
 
 
