@@ -8,7 +8,7 @@ that is taken out. Where the deadline has come it ends the rest, at the pace of 
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from rtspdsr.balancer.administration import Administration, Name, Wish
@@ -108,7 +108,7 @@ class Drainer:
             if self._ids.get(name) != backend.backend_id:
                 raise AdminError(f"{service.name}/{backend.name} has just left the configuration")
             self._wishes = wishes
-            self._put(service, backend, wishes.get(name), held[backend.backend_id].sessions)
+            self._put(service, backend, wishes.get(name), held)
 
     def _refuse_last(self, service: Service, backend: Backend) -> None:
         others = (one for one in service.backends if one is not backend)
@@ -120,14 +120,15 @@ class Drainer:
                 'no answer; make another one ready first, or insist with --force ("force": true)'
             )
 
-    def _put(self, service: Service, backend: Backend, wish: Wish | None, sessions: int) -> None:
+    def _put(self, service: Service, backend: Backend, wish: Wish | None, held: Mapping[int, Held]) -> None:
         now = time.monotonic()
         if wish is None:
             said = self.drains.end(backend.backend_id, now)
             self._fleet.administer(backend.backend_id, AdminState.READY, closed=False)
         else:
             drain = _drain(service, backend, wish)
-            said = self.drains.begin(drain, sessions, now)
+            said = self.drains.begin(drain, held[drain.backend_id].sessions, now)
+            said += self.drains.look(held, now)
             self._fleet.administer(drain.backend_id, drain.state, closed=drain.closed)
         self._apply(said)
         self._wake.set()

@@ -208,7 +208,7 @@ def _wait(
         went = answer["drain"]
         console.print(
             f"{_full(answer)} is empty after {lasting(went['since_s'])}: "
-            f"{went['finished']} sessions finished, {went['ended']} were ended",
+            f"{_count(went['finished'], 'session')} finished, {went['ended']} ended",
             markup=False,
             highlight=False,
         )

@@ -19,7 +19,6 @@ from rtspdsr.core.events import (
     DrainDeadlinePassed,
     Event,
     MaintenanceBegun,
-    SessionAdopted,
     SessionOpened,
     SessionSummary,
 )
@@ -146,7 +145,7 @@ class Drains(Mapping[int, Drain]):
         match event:
             case SessionSummary():
                 self._note_end(event)
-            case SessionOpened() | SessionAdopted():
+            case SessionOpened():
                 if (drain := self._drains.get(event.backend_id)) is not None:
                     drain.followed += 1
 

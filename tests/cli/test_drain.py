@@ -100,7 +100,7 @@ async def test_wait_returns_when_nothing_is_left(config: Path, desk: Drained) ->
     ran = await run(config, "drain", "cam-a", "--wait")
     assert ran.exit_code == 0, ran.output
     assert "2 sessions left" in ran.output
-    assert "cams/cam-a is empty after 1 min: 3 sessions finished, 0 were ended" in ran.output
+    assert "cams/cam-a is empty after 1 min: 3 sessions finished, 0 ended" in ran.output
 
 
 async def test_wait_fails_when_somebody_gives_the_backend_back(config: Path, desk: Drained) -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from rtspdsr.dataplane.layout import Verdict
 from rtspdsr.lab.capture import Packet
 from rtspdsr.lab.lab import ROOT, Lab
 from rtspdsr.lab.network import NETNS, inside
+from rtspdsr.lab.player import Playing, Watch
 from rtspdsr.lab.topology import UPLINK, VIP4, VIP6
 from rtspdsr.model import Address, Pin
 
@@ -27,6 +29,7 @@ LINES_SHOWN = 50  # of the log, when the one that is waited for does not come
 
 Line = dict[str, Any]
 Flow = tuple[Address, int, int | None]  #: client, IP protocol, client port
+FRAMES_S = 40.0  # until a dozen players that begin at once show pictures
 
 
 def command_at(lab: Lab, node: str, *command: str) -> list[str]:
@@ -70,6 +73,20 @@ def wait_for(come: Callable[[], bool], what: str, patience_s: float = 15.0) -> N
     while not come():
         assert time.monotonic() < deadline, f"waited {patience_s:g} s for {what}"
         time.sleep(0.05)
+
+
+@contextmanager
+def playing(lab: Lab, watches: Iterable[Watch], frames: int = 20) -> Iterator[list[Playing]]:
+    """Players that have shown some pictures, all of them side by side; killed at the end."""
+    started: list[Playing] = []
+    try:
+        started.extend(map(lab.start, watches))
+        for one in started:
+            one.wait_for_frames(frames, FRAMES_S)
+        yield started
+    finally:
+        for one in started:
+            one.kill()
 
 
 def home(lab: Lab) -> Home:

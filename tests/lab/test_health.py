@@ -18,7 +18,7 @@ from rtspdsr.lab.daemon import NO_CHECKS
 from rtspdsr.lab.lab import Lab
 from rtspdsr.lab.player import PlayerKind, Playing, Transport, Watch
 from rtspdsr.lab.topology import SWITCH, VIP4, url
-from tests.lab.helpers import Line, log_lines, run_at, wait_for, wait_for_line
+from tests.lab.helpers import Line, log_lines, playing, run_at, wait_for, wait_for_line
 
 CHECKED = 'health = { check = "options", rise = 1 }'
 PLAYED = CHECKED.replace(" }", f', fall = 1, play_interval_s = 10.0, probe_url = "rtsp://{VIP4}/live" }}')
@@ -29,7 +29,6 @@ WATCHES = [
     for transport in (Transport.TCP, Transport.UDP)
 ]
 NODES = ["player", *(f"player{number}" for number in range(2, 13))]
-PATIENCE_S = 40.0  # a dozen players begin at once
 OUT_S = 3.0  # from the death of a backend until it gets no new clients
 TOLD_S = 16.0  # until the last of its players was told: GStreamer reports every 5 s
 
@@ -82,18 +81,12 @@ def watching(
     lab: Lab, backend: str, watches: list[tuple[PlayerKind, Transport]], nodes: list[str]
 ) -> Iterator[list[Playing]]:
     """Players that watch a backend, each at its node; killed at the end."""
-    playing: list[Playing] = []
-    try:
-        for (kind, transport), node in zip(watches, nodes, strict=False):
-            lab.daemon.place(str(lab.client(node, 4)), backend)
-            watch = Watch(player=kind, node=node, url=url("clip"), transport=transport, seconds=90)
-            playing.append(lab.start(watch))
-        for one in playing:
-            one.wait_for_frames(20, PATIENCE_S)
-        yield playing
-    finally:
-        for one in playing:
-            one.kill()
+    watched = []
+    for (kind, transport), node in zip(watches, nodes, strict=False):
+        lab.daemon.place(str(lab.client(node, 4)), backend)
+        watched.append(Watch(player=kind, node=node, url=url("clip"), transport=transport, seconds=90))
+    with playing(lab, watched) as started:
+        yield started
 
 
 @contextmanager
@@ -176,12 +169,12 @@ def test_an_alarm_that_is_false_ends_no_session_that_progresses(well: Lab) -> No
     balancer = well.topology.balancer
     resets = len(log_lines(well, "connection_reset"))
     hiding = f"ip saddr {balancer.v4.ip} tcp dport 554"
-    with watching(well, "gst-a", WATCHES, NODES) as playing, dropping(well, "gst-a", "input", hiding):
+    with watching(well, "gst-a", WATCHES, NODES) as players, dropping(well, "gst-a", "input", hiding):
         wait_for(lambda: states(well)["gst-a"] == "down", "the backend to be out", 6.0)
-        frames = [one.frames for one in playing]
+        frames = [one.frames for one in players]
         time.sleep(10.0)
-        assert all(one.running for one in playing)
-        assert all(one.frames > seen + 100 for one, seen in zip(playing, frames, strict=True))
+        assert all(one.running for one in players)
+        assert all(one.frames > seen + 100 for one, seen in zip(players, frames, strict=True))
         assert len(log_lines(well, "connection_reset")) == resets
 
 
@@ -189,14 +182,14 @@ def test_when_every_backend_looks_dead_the_table_stays_and_players_go_on(well: L
     """The fault is ours: nothing of the balancer's own leaves it."""
     warned = len(log_lines(well, "service_failing"))
     with ExitStack() as stack:
-        playing = stack.enter_context(watching(well, "gst-a", WATCHES[:2], NODES))
+        players = stack.enter_context(watching(well, "gst-a", WATCHES[:2], NODES))
         tables = len(log_lines(well, "table_filled"))
         stack.enter_context(dropping(well, "balancer", "output", "tcp dport 554"))
         wait_for(lambda: len(log_lines(well, "service_failing")) > warned, "the warning", 8.0)
         time.sleep(2.0)
         assert set(states(well).values()) == {"up"}
         assert len(log_lines(well, "table_filled")) == tables
-        assert all(one.running for one in playing)
+        assert all(one.running for one in players)
         result = well.play([Watch(player=PlayerKind.FFMPEG, node=NODES[5], url=url("clip"), seconds=2.0)])
         assert result[0].played.frames >= 20
 
