@@ -138,7 +138,7 @@ class Fleet:
     def usable(self, service: Service) -> list[Backend]:
         """The backends of a service that take new clients.
 
-        If none is fit, all that the operator has not taken out: an alarm may be wrong, his will is not.
+        If none is fit, all that the operator has not taken out: alarms may be wrong, the operator is not.
         """
         fit = [one for one in service.backends if self.state(one) is BackendState.UP]
         wanted = [one for one in service.backends if self.admin_state(one) is AdminState.READY]
