@@ -16,7 +16,12 @@ UNIT = (ROOT / "deploy/systemd/rtspdsr.service").read_text(encoding="utf-8")
 CONTAINERFILE = (ROOT / "deploy/container/Containerfile").read_text(encoding="utf-8")
 PACKAGES = (ROOT / "apt/packages.txt").read_text(encoding="utf-8").split()
 
-COMMANDS = {" ".join(line): line for text in DOCUMENTS.values() for line in lines("rtspdsr", text)}
+COMMANDS = {
+    " ".join(line): line
+    for text in DOCUMENTS.values()
+    for line in lines("rtspdsr", text)
+    if not line[1].isupper()  # any command
+}
 LINKS = [(name, link) for name, text in DOCUMENTS.items() for link in re.findall(r"\]\(([^)#]+)\)", text)]
 
 

@@ -81,6 +81,13 @@ def test_the_command_runs_with_what_the_package_carries(system: System, installe
     assert "--persist" in system.run("rtspdsr", "backend", "prepare", "--help").stdout
 
 
+def test_a_shell_completes_its_commands(system: System, installed: str) -> None:
+    typed = "COMP_WORDS=(rtspdsr stat) COMP_CWORD=1"
+    script = "source /usr/share/bash-completion/completions/rtspdsr"
+    ran = system.run("bash", "-c", f"{script}; {typed}; _rtspdsr_completion rtspdsr; echo ${{COMPREPLY[@]}}")
+    assert "status" in ran.stdout.split()
+
+
 def test_what_an_operator_may_edit_is_kept_as_such(system: System, installed: str) -> None:
     status = system.run("dpkg-query", "--show", "--showformat=${Conffiles}", "rtspdsr").stdout
     assert {line.split()[0] for line in status.splitlines() if line} == {
