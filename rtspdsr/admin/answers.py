@@ -300,6 +300,21 @@ class CheckAnswer(TypedDict):
 
 
 @answer
+class HistoryAnswer(TypedDict):
+    """How a backend's counters went lately: of each list one value a reading, the oldest first."""
+
+    service: str
+    name: str
+    ages_s: list[float]
+    """how long ago each reading was"""
+    client_bytes: list[int]
+    """as in the status, and so the others"""
+    delivered_bytes: list[int]
+    delivered_packets: list[int]
+    lost_packets: list[int]
+
+
+@answer
 class BackendAnswer(TypedDict):
     """A backend, its checks, and what its clients tell."""
 

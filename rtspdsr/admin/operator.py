@@ -7,6 +7,7 @@ from rtspdsr.admin.answers import (
     BackendAnswer,
     BackendDetail,
     ExplanationAnswer,
+    HistoryAnswer,
     SessionAnswer,
     StatusAnswer,
     StoryAnswer,
@@ -40,6 +41,9 @@ class Operator(Protocol):
 
     def explain(self, asked: Explain) -> list[ExplanationAnswer]:
         """What the XDP program would do with a client's packets, and by which rule."""
+
+    def history(self) -> Iterator[HistoryAnswer]:
+        """How each backend's counters went lately."""
 
     def backends(self) -> list[BackendAnswer]:
         """Every backend, and how it is."""

@@ -7,6 +7,7 @@ from rtspdsr.admin.answers import (
     BackendAnswer,
     BackendDetail,
     ExplanationAnswer,
+    HistoryAnswer,
     LoggedIn,
     Placed,
     SessionAnswer,
@@ -59,6 +60,10 @@ async def _explain(call: Call[Explain]) -> list[ExplanationAnswer]:
     return call.operator.explain(call.asked)
 
 
+async def _history(call: Call[Asked]) -> Iterator[HistoryAnswer]:
+    return call.operator.history()
+
+
 async def _backends(call: Call[Asked]) -> list[BackendAnswer]:
     return call.operator.backends()
 
@@ -106,6 +111,13 @@ ROUTES = (
         "Which backend a client's packets go to, and by which rule",
         asked=Explain,
         answer=list[ExplanationAnswer],
+    ),
+    Route(
+        "GET",
+        "/v1/history",
+        _history,
+        "How each backend's counters went in the last half hour",
+        answer=list[HistoryAnswer],
     ),
     Route("GET", "/v1/backends", _backends, "Every backend, and how it is", answer=list[BackendAnswer]),
     Route(

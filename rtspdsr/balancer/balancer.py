@@ -22,6 +22,7 @@ from rtspdsr.admin.answers import (
     BackendAnswer,
     BackendDetail,
     ExplanationAnswer,
+    HistoryAnswer,
     SessionAnswer,
     StatusAnswer,
     StoryAnswer,
@@ -48,6 +49,8 @@ from rtspdsr.balancer.drainer import Drainer
 from rtspdsr.balancer.evictor import Evictor
 from rtspdsr.balancer.explaining import explanation
 from rtspdsr.balancer.fleet import Fleet
+from rtspdsr.balancer.history import EVERY_S as HISTORY_S
+from rtspdsr.balancer.history import History
 from rtspdsr.balancer.impersonator import Impersonator
 from rtspdsr.balancer.journal import Journal
 from rtspdsr.balancer.meter import Meter
@@ -114,6 +117,7 @@ class Balancer:
         self._tables = SlotTables(dataplane, self._placing.usable, self.fleet.is_withdrawn, self._filled)
         self.health = Health(jitter())
         self._standings = Standings()
+        self._history = History()
         self._checks = Checks(self.fleet, self.health, self.apply, config)
         self._evictor = Evictor(self.fleet, self.health, self.tracker, dataplane, self.apply)
         administration = Administration(settings.journal_directory(config))
@@ -204,6 +208,7 @@ class Balancer:
                 self._tables.run,
                 self._placing.run,
                 self._watch,
+                self._remember,
                 self._checks.run,
                 self._evictor.run,
                 partial(self._supervisor.watch, vitals.problem, self._in_words),
@@ -342,6 +347,11 @@ class Balancer:
         for problem in problems:
             self._say(VipUnheard(at=_now(), problem=problem))
 
+    async def _remember(self) -> None:
+        while True:
+            self._history.note(status.readings(self._dataplane, self.fleet, self.tracker, _now()))
+            await asyncio.sleep(HISTORY_S)
+
     async def _watch(self) -> None:
         while True:
             limit = self._config.dataplane.pins_max
@@ -438,6 +448,10 @@ class Balancer:
                 self._dataplane, self.fleet, self.health, self.tracker, self._placing
             ),
         }
+
+    def history(self) -> Iterator[HistoryAnswer]:
+        """How each backend's counters went lately."""
+        return status.histories(self.fleet, self._history, _now())
 
     def backends(self) -> list[BackendAnswer]:
         """Every backend, and how it is."""

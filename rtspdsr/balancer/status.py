@@ -4,13 +4,16 @@ Handed the parts of a daemon, it reads them and gives back JSON-able dicts; it c
 """
 
 from collections import Counter
+from collections.abc import Iterator
 
 from rtspdsr.admin.answers import (
     BackendAnswer,
     CheckAnswer,
+    HistoryAnswer,
     ServiceAnswer,
 )
 from rtspdsr.balancer.fleet import Fleet
+from rtspdsr.balancer.history import History, Reading
 from rtspdsr.balancer.placing import Placing
 from rtspdsr.core.health import Checked, Health, Outcome
 from rtspdsr.core.standing import Standings
@@ -67,6 +70,41 @@ def _service(
             for one in service.backends
         ],
     }
+
+
+def readings(
+    dataplane: Dataplane, fleet: Fleet, tracker: Tracker, now: float
+) -> Iterator[tuple[int, Reading]]:
+    """Every backend's counters, by its number."""
+    for service in fleet.services:
+        for one in service.backends:
+            delivered = tracker.deliveries.of(one.backend_id)
+            yield (
+                one.backend_id,
+                Reading(
+                    at=now,
+                    client_bytes=dataplane.backend_traffic(one.backend_id).bytes,
+                    delivered_bytes=delivered.bytes,
+                    delivered_packets=delivered.packets,
+                    lost_packets=delivered.lost_packets,
+                ),
+            )
+
+
+def histories(fleet: Fleet, history: History, now: float) -> Iterator[HistoryAnswer]:
+    """How every backend's counters went."""
+    for service in fleet.services:
+        for one in service.backends:
+            known = history.of(one.backend_id)
+            yield {
+                "service": service.name,
+                "name": one.name,
+                "ages_s": [round(now - it.at, 1) for it in known],
+                "client_bytes": [it.client_bytes for it in known],
+                "delivered_bytes": [it.delivered_bytes for it in known],
+                "delivered_packets": [it.delivered_packets for it in known],
+                "lost_packets": [it.lost_packets for it in known],
+            }
 
 
 def backends(

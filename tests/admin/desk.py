@@ -6,6 +6,7 @@ from rtspdsr.admin.answers import (
     BackendAnswer,
     BackendDetail,
     ExplanationAnswer,
+    HistoryAnswer,
     SessionAnswer,
     StatusAnswer,
     StoryAnswer,
@@ -292,6 +293,17 @@ class Desk:
 
     def explain(self, asked: Explain) -> list[ExplanationAnswer]:
         return [{**EXPLANATION, "client_port": asked.port}]
+
+    def history(self) -> Iterator[HistoryAnswer]:
+        yield {
+            "service": "cams",
+            "name": "cam-a",
+            "ages_s": [10.0, 0.0],
+            "client_bytes": [500, 1000],
+            "delivered_bytes": [167_000, 334_000],
+            "delivered_packets": [140, 280],
+            "lost_packets": [0, 1],
+        }
 
     def backends(self) -> list[BackendAnswer]:
         return BACKENDS

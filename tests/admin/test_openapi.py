@@ -19,6 +19,7 @@ ANSWERED = [
     ("GET", "/v1/top", "/v1/top?limit=3", None),
     ("GET", "/v1/explain", "/v1/explain?client=198.51.100.7&port=51000", None),
     ("GET", "/v1/backends", "/v1/backends", None),
+    ("GET", "/v1/history", "/v1/history", None),
     ("GET", "/v1/totals", "/v1/totals", None),
     ("GET", "/healthz", "/healthz", None),
     ("GET", "/readyz", "/readyz", None),

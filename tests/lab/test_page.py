@@ -215,6 +215,7 @@ def test_a_player_appears_without_a_reload_and_its_media_passes_the_balancer_by(
         expect(row.locator("td.past")).to_contain_text(re.compile(r"[1-9][\d.]* [kM]b/s"))
         expect(page.locator(".figure", has_text="through : past")).to_contain_text(re.compile(r"1 : \d+"))
         keep(page, "overview-light")
+        wait_for(lambda: remembered(lab, "gst-b"), "the daemon to remember that, for who looks later", 40.0)
     finally:
         playing.kill()
     expect(row.locator("td.sessions")).to_have_text("0", timeout=2 * PATIENCE_MS)
@@ -434,6 +435,12 @@ def place(lab: Lab, node: str, name: str) -> None:
 def state(lab: Lab, name: str) -> str:
     """What the daemon says of a backend."""
     return next(str(one["state"]) for one in told(lab, "/v1/backends") if one["name"] == name)
+
+
+def remembered(lab: Lab, name: str) -> bool:
+    """Whether a delivery of a backend is in the daemon's history."""
+    history = next(one for one in told(lab, "/v1/history") if one["name"] == name)
+    return bool(history["delivered_bytes"][-1] > history["delivered_bytes"][0])
 
 
 def playing_still(player: Playing) -> bool:

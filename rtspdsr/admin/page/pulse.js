@@ -1,5 +1,6 @@
 /**
- * What every view shares: how the daemon stands, asked every two seconds while the page is seen.
+ * What every view shares: how the daemon stands, asked every two seconds while the page is seen; what was before
+ * the page was opened is in the daemon's history.
  *
  * Listeners get `{ status, services, error }`. Each backend of a service has the `course` of its traffic, and
  * what its checks found and its clients tell.
@@ -35,6 +36,7 @@ export class Pulse {
 
   async #beat(signal) {
     try {
+      if (!this.#courses.size) await this.#remember(signal);
       const [status, backends] = await Promise.all([
         get("/v1/status", {}, signal),
         get("/v1/backends", {}, signal),
@@ -47,6 +49,16 @@ export class Pulse {
       this.#last = { ...this.#last, error };
     }
     for (const listener of this.#listeners) listener(this.#last);
+  }
+
+  /** Begin the courses with what the daemon remembers. */
+  async #remember(signal) {
+    const history = await get("/v1/history", {}, signal);
+    const now = Date.now() / 1000;
+    for (const one of history) {
+      const course = this.#course(`${one.service}/${one.name}`);
+      one.ages_s.forEach((age, at) => course.take(reading(now - age, (key) => one[key][at])));
+    }
   }
 
   #merged(status, backends, now) {
