@@ -9,16 +9,22 @@ from typing import Annotated, Any
 
 import typer
 
+from rtspdsr.admin.server import SOCKET
+from rtspdsr.cli.view import show_status
 from rtspdsr.errors import LabError
 from rtspdsr.lab import demo as demonstration
 from rtspdsr.lab import lab as labs
 from rtspdsr.lab.daemon import XdpMode
+from rtspdsr.lab.forwarder import forwarded, to_unix
 from rtspdsr.lab.lab import Lab, Settings
 from rtspdsr.lab.network import inside
 from rtspdsr.lab.player import PlayerKind, Transport, Watch
 from rtspdsr.lab.report import console, nodes_table, result_record, results_table
 from rtspdsr.lab.topology import VIP4, VIP6
 from rtspdsr.lab.topology import url as url_of
+from rtspdsr.review.terminal import show as show_review
+
+REVIEW_TOP = 3  # rows of a long table, in the demo
 
 app = typer.Typer(
     name="lab",
@@ -137,6 +143,24 @@ def shell(
 
 
 @app.command()
+def page(
+    name: Name = "lab",
+    port: Annotated[int, typer.Option(help="On 127.0.0.1 of this machine.", min=1, max=65_535)] = 8554,
+) -> None:
+    """Lead a browser of this machine to the web page of a lab's balancer, until Ctrl-C.
+
+    Example: rtspdsr lab page --port 8080
+    """
+    lab = Lab.find(name)
+    try:
+        with forwarded(to_unix(lab.daemon.run_dir / SOCKET), port):
+            typer.echo(f"http://127.0.0.1:{port}/ is the page of lab {name}; Ctrl-C ends this")
+            signal.pause()
+    except OSError as error:
+        raise LabError(f"port {port} of 127.0.0.1: {error.strerror}; name another with --port") from error
+
+
+@app.command()
 def down(name: Name = "lab") -> None:
     """Remove a lab, whole or half made: its processes, namespaces, mounts and files.
 
@@ -152,13 +176,25 @@ def demo(mode: Mode = XdpMode.NATIVE, as_json: AsJson = False) -> None:
     Example: rtspdsr lab demo --json | jq '.plays[].backend'
     """
     with _ended_by_signals():
-        shown = demonstration.run(mode)
+        shown = demonstration.run(mode, lambda text: typer.echo(text, err=True))
     if as_json:
         typer.echo(json.dumps(shown.record()))
     else:
-        demonstration.show(shown)
+        _show(shown)
     if faults := shown.faults():
         raise LabError(f"the demo did not go as it should: {'; '.join(faults)}")
+
+
+def _show(shown: demonstration.Demo) -> None:
+    """The lab, what the balancer's own commands say of it, and last what players got."""
+    demonstration.show_lab(shown)
+    typer.echo("\n$ rtspdsr status")
+    show_status(shown.served, console())
+    typer.echo("\n$ rtspdsr review")
+    show_review(shown.review, REVIEW_TOP)
+    typer.echo()
+    demonstration.show_plays(shown)
+    typer.echo("To keep a lab: rtspdsr lab up. Its web page: rtspdsr lab page.")
 
 
 def _print_status(found: dict[str, Any]) -> None:

@@ -1,13 +1,16 @@
 """``rtspdsr status``, ``backends`` and ``place``: asking the running daemon."""
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rtspdsr.cli.asking import ask
 from rtspdsr.cli.completing import backend_names
 from rtspdsr.cli.daemon import CONFIG, ConfigOption, JsonOption
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
@@ -24,9 +27,14 @@ def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
         typer.echo(json.dumps(answer))
         return
     from rich.console import Console
+
+    show_status(answer, Console())
+
+
+def show_status(answer: dict[str, Any], console: "Console") -> None:
+    """Print what ``/v1/status`` says."""
     from rich.table import Table
 
-    console = Console()
     modes = ", ".join(f"{name} ({mode})" for name, mode in answer["modes"].items())
     console.print(
         f"up {answer['uptime_s']:.0f} s on {modes}: {answer['sessions']} sessions, "

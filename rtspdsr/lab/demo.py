@@ -1,19 +1,26 @@
 """``rtspdsr lab demo``: several players through the VIP at once, and what came of it.
 
-``run`` makes a lab of its own, plays in it and removes it; ``show`` prints what ``run`` gives back. If what
-the demo is to show does not hold, ``faults`` says so.
+``run`` makes a lab of its own, plays in it and removes it; ``show_lab`` and ``show_plays`` print what it gives
+back. If what the demo is to show does not hold, ``faults`` says so.
 """
 
+import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rtspdsr.admin.server import SOCKET
 from rtspdsr.lab.daemon import XdpMode
+from rtspdsr.lab.forwarder import forwarded, to_unix
 from rtspdsr.lab.lab import Lab, Result, Settings, down
 from rtspdsr.lab.player import PlayerKind, Transport, Watch
 from rtspdsr.lab.report import console, log_line, nodes_table, result_record, results_table
 from rtspdsr.lab.topology import VIP4, VIP6, url
+from rtspdsr.review.files import as_json
+from rtspdsr.review.reading import review_logs
+from rtspdsr.review.report import Report
+from rtspdsr.review.selection import Selection
 
 NAME = "demo"
 WATCH_S = 12.0
@@ -68,19 +75,25 @@ class Demo:
     """What the demo found.
 
     status: of the lab, as ``Lab.status``
+    served: what the daemon says of itself after the plays, as ``rtspdsr status --json``
     lines:  of the session log, while the players played
+    review: of that log
     """
 
     status: dict[str, Any]
     results: tuple[Result, ...]
+    served: dict[str, Any]
     lines: tuple[dict[str, Any], ...]
+    review: Report
 
     def record(self) -> dict[str, Any]:
         """All of it for a script."""
         return {
             "lab": self.status,
             "plays": [result_record(result) for result in self.results],
+            "status": self.served,
             "session_log": list(self.lines),
+            "review": json.loads(as_json(self.review)),
             "faults": self.faults(),
         }
 
@@ -89,8 +102,12 @@ class Demo:
         return [f"{result.played.watch}: {fault}" for result in self.results for fault in _faults(result)]
 
 
-def run(mode: XdpMode, parts: Sequence[Part] = PARTS) -> Demo:
-    """Make the lab, play, and remove it, whatever happens."""
+def run(mode: XdpMode, tell: Callable[[str], None], parts: Sequence[Part] = PARTS) -> Demo:
+    """Make the lab, play, and remove it, whatever happens.
+
+    tell: is told what goes on meanwhile
+    """
+    tell("making a lab: a balancer, three media servers, players")
     lab = Lab.up(NAME, Settings(mode=mode))
     try:
         for part in parts:
@@ -98,9 +115,19 @@ def run(mode: XdpMode, parts: Sequence[Part] = PARTS) -> Demo:
                 version = 6 if str(VIP6) in part.watch.url else 4
                 lab.daemon.place(str(lab.client(part.watch.node, version)), part.backend)
         status = lab.status()
-        results = lab.play([part.watch for part in parts])
-        lines = _lines_when_closed(lab)
-        return Demo(status=status, results=tuple(results), lines=tuple(lines))
+        with forwarded(to_unix(lab.daemon.run_dir / SOCKET)) as port:
+            tell(f"{len(parts)} players play for {WATCH_S:g} s; the web page: http://127.0.0.1:{port}/")
+            results = lab.play([part.watch for part in parts])
+            tell("waiting for their sessions to be closed")
+            served = lab.daemon.ask("GET", "/v1/status")
+            lines = _lines_when_closed(lab)
+        return Demo(
+            status=status,
+            results=tuple(results),
+            served=served,
+            lines=tuple(lines),
+            review=review_logs([lab.daemon.log], Selection(), progress=False),
+        )
     finally:
         down(NAME)
 
@@ -116,14 +143,18 @@ def _lines_when_closed(lab: Lab) -> list[dict[str, Any]]:
         time.sleep(0.2)
 
 
-def show(demo: Demo) -> None:
-    """Print it: the topology, the session log, what the players got, and the whole in one sentence."""
+def show_lab(demo: Demo) -> None:
+    """Print the topology and the session log."""
     out = console()
     out.print(nodes_table(demo.status))
     out.print("the session log, shortened (in the file each line is JSON; --json shows them whole):")
     for line in demo.lines:
         out.print(log_line(line), soft_wrap=True, highlight=False, markup=False)
-    out.print()
+
+
+def show_plays(demo: Demo) -> None:
+    """Print what the players got, and the whole in one sentence."""
+    out = console()
     out.print(results_table(demo.results))
     watched = [one for one in demo.results if one.played.watch.player is not PlayerKind.PUBLISHER]
     delivered = sum(one.delivery.delivered_bytes for one in watched)

@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
+from rtspdsr.lab.forwarder import forwarded
 from rtspdsr.lab.lab import Lab, Settings
 from rtspdsr.lab.player import PlayerKind, Playing, Transport, Watch
 from rtspdsr.lab.topology import url
 from tests.lab.client import socket_at
-from tests.lab.forwarder import forwarded
 from tests.lab.helpers import wait_for, wait_for_line
 from tests.lab.labs import lab_of_run
 

@@ -7,14 +7,18 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 CHUNK = 64 << 10
 
 
 @contextmanager
-def forwarded(connect: Callable[[], socket.socket]) -> Iterator[int]:
-    """A port on 127.0.0.1 that leads to what ``connect`` connects to, while the context lasts."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+def forwarded(connect: Callable[[], socket.socket], port: int = 0) -> Iterator[int]:
+    """A port on 127.0.0.1 that leads to what ``connect`` connects to, while the context lasts.
+
+    port: a wish; 0 takes one that is free. Raises OSError if it is taken
+    """
+    with socket.create_server(("127.0.0.1", port)) as listener:
         connections: list[socket.socket] = []
         threading.Thread(target=_accept, args=(listener, connect, connections), daemon=True).start()
         try:
@@ -24,6 +28,21 @@ def forwarded(connect: Callable[[], socket.socket]) -> Iterator[int]:
             for one in connections:
                 with suppress(OSError):
                     one.shutdown(socket.SHUT_RDWR)
+
+
+def to_unix(path: Path) -> Callable[[], socket.socket]:
+    """Connects to a Unix socket."""
+
+    def connect() -> socket.socket:
+        made = socket.socket(socket.AF_UNIX)
+        try:
+            made.connect(str(path))
+        except OSError:
+            made.close()
+            raise
+        return made
+
+    return connect
 
 
 def _accept(
