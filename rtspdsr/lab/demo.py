@@ -1,7 +1,7 @@
 """``rtspdsr lab demo``: several players through the VIP at once, and what came of it.
 
-``run`` makes a lab of its own, plays in it and removes it; ``show_lab`` and ``show_plays`` print what it gives
-back. If what the demo is to show does not hold, ``faults`` says so.
+``run`` makes a lab of its own, plays in it and removes it; ``show_lab`` and ``show_plays`` print what it
+gives back. If what the demo is to show does not hold, ``faults`` says so.
 """
 
 import json

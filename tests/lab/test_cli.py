@@ -82,5 +82,6 @@ def test_the_demo_shows_what_it_means_to_and_leaves_nothing(lab: Lab) -> None:
     summaries = [line for line in shown["session_log"] if line["event"] == "session_summary"]
     assert len(summaries) == len(PARTS)
     assert sum(one["sessions"] for one in shown["status"]["services"][0]["backends"]) == len(PARTS)
-    assert shown["review"]["sessions"]["sessions"] == len(PARTS)
+    (overview,) = shown["review"]["overview"]
+    assert overview["sessions"] == len(PARTS)
     assert remains("demo") == []
