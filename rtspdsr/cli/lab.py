@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from rtspdsr.admin.server import SOCKET
 from rtspdsr.cli.view import show_status
 from rtspdsr.errors import LabError
 from rtspdsr.lab import demo as demonstration
@@ -153,7 +152,7 @@ def page(
     """
     lab = Lab.find(name)
     try:
-        with forwarded(to_unix(lab.daemon.run_dir / SOCKET), port):
+        with forwarded(to_unix(lab.daemon.socket), port):
             typer.echo(f"http://127.0.0.1:{port}/ is the page of lab {name}; Ctrl-C ends this")
             signal.pause()
     except OSError as error:

@@ -63,6 +63,13 @@ class Daemon:
             self._pass_at_peer()
 
     @property
+    def socket(self) -> Path:
+        """Where its admin API listens."""
+        from rtspdsr.admin.server import SOCKET
+
+        return self.run_dir / SOCKET
+
+    @property
     def command(self) -> list[str]:
         """What runs it."""
         return [sys.executable, "-m", "rtspdsr", "run", "--config", str(self.config)]

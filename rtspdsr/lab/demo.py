@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rtspdsr.admin.server import SOCKET
 from rtspdsr.lab.daemon import XdpMode
 from rtspdsr.lab.forwarder import forwarded, to_unix
 from rtspdsr.lab.lab import Lab, Result, Settings, down
@@ -115,7 +114,7 @@ def run(mode: XdpMode, tell: Callable[[str], None], parts: Sequence[Part] = PART
                 version = 6 if str(VIP6) in part.watch.url else 4
                 lab.daemon.place(str(lab.client(part.watch.node, version)), part.backend)
         status = lab.status()
-        with forwarded(to_unix(lab.daemon.run_dir / SOCKET)) as port:
+        with forwarded(to_unix(lab.daemon.socket)) as port:
             tell(f"{len(parts)} players play for {WATCH_S:g} s; the web page: http://127.0.0.1:{port}/")
             results = lab.play([part.watch for part in parts])
             tell("waiting for their sessions to be closed")
