@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-MIRROR = "http://deb.debian.org/debian"
 PATIENCE_S = 60.0
 
 Ran = subprocess.CompletedProcess[str]
@@ -25,11 +24,11 @@ class System:
 
     @classmethod
     def make(cls, root: Path, packages: list[str]) -> "System":
-        """Install the smallest Debian 12, and some packages."""
+        """Install the smallest Debian 12, and some packages, from the mirrors that mmdebstrap knows."""
         subprocess.run(
             [
                 *("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"),
-                *("--skip=cleanup/apt/lists", "bookworm", str(root), MIRROR),
+                *("--skip=cleanup/apt/lists", "bookworm", str(root)),
             ],
             check=True, stdin=subprocess.DEVNULL, timeout=600,
         )  # fmt: skip
