@@ -131,32 +131,42 @@ static __always_inline bool by_turn(struct choice *choice, __u32 service, const 
 	return false;
 }
 
-/* Where a new client goes, as its service's schedule has it. */
-static __noinline bool by_schedule(struct choice *choice, const struct client_key *key, __be16 port)
+/* An answer of by_schedule(). */
+static __always_inline __u64 placed(__u32 id, enum verdict rule)
 {
-	struct schedule *schedule = bpf_map_lookup_elem(&schedules, &key->service);
-	__u32 slot = slot_backend(key, port);
-	bool turns_first;
+	return (__u64)rule << 32 | id;
+}
 
+/*
+ * Where a new client goes, as its service's schedule has it: the backend, 0 if there is none, and above it the
+ * rule. (A global function: the verifier looks at it once, not once for every way that leads here.)
+ */
+__noinline __u64 by_schedule(const struct client_key *key, __u32 port)
+{
+	struct choice choice = {};
+	struct schedule *schedule;
+	bool turns_first;
+	__u32 slot;
+
+	if (!key)
+		return placed(0, VERDICT_NO_BACKEND);
+	schedule = bpf_map_lookup_elem(&schedules, &key->service);
 	if (!schedule)
-		return false;
+		return placed(0, VERDICT_NO_BACKEND);
+	slot = slot_backend(key, port);
 	turns_first = schedule->flags & SCHEDULE_BY_TURN;
-	if (!turns_first && admit(choice, slot, VERDICT_BY_SLOT))
-		return true;
-	if (by_turn(choice, key->service, schedule))
-		return true;
-	if (turns_first && admit(choice, slot, VERDICT_BY_SLOT))
-		return true;
+	if (!turns_first && admit(&choice, slot, VERDICT_BY_SLOT))
+		return placed(slot, VERDICT_BY_SLOT);
+	if (by_turn(&choice, key->service, schedule))
+		return placed(choice.id, VERDICT_BY_TURN);
+	if (turns_first && admit(&choice, slot, VERDICT_BY_SLOT))
+		return placed(slot, VERDICT_BY_SLOT);
 	/* Health may be mistaken about all of them: one that is down is better than none. One that is up is full. */
-	if (!take(choice, slot, REACHABLE, VERDICT_BY_SLOT)) {
-		choice->rule = VERDICT_NO_BACKEND;
-		return false;
-	}
-	if (choice->backend->flags & BACKEND_UP && tracker_lives(bpf_ktime_get_coarse_ns())) {
-		choice->rule = VERDICT_NO_ROOM;
-		return false;
-	}
-	return true;
+	if (!take(&choice, slot, REACHABLE, VERDICT_BY_SLOT))
+		return placed(0, VERDICT_NO_BACKEND);
+	if (choice.backend->flags & BACKEND_UP && tracker_lives(bpf_ktime_get_coarse_ns()))
+		return placed(0, VERDICT_NO_ROOM);
+	return placed(slot, VERDICT_BY_SLOT);
 }
 
 /* A newcomer without sessions is soon new again; but while the tracker is dead nobody tells of sessions. */
@@ -198,6 +208,7 @@ static __noinline bool by_client(struct choice *choice, const struct packet *pac
 	__u16 wanted = opens ? USABLE : REACHABLE;
 	__be16 port = alone ? packet->flow.client_port : 0;
 	struct newcomer *newcomer;
+	__u64 place;
 	__u32 *id;
 
 	if (!alone) {
@@ -216,7 +227,9 @@ static __noinline bool by_client(struct choice *choice, const struct packet *pac
 			choice->rule = VERDICT_FROM_BACKEND; /* it takes nobody's place */
 			return false;
 		}
-		if (!by_schedule(choice, &key, port))
+		place = by_schedule(&key, port);
+		choice->rule = place >> 32;
+		if (!(__u32)place || !take(choice, place, REACHABLE, choice->rule))
 			return false;
 		if (!alone)
 			settle(choice, &key);

@@ -1,5 +1,8 @@
 """Where a packet goes: every rule that chooses a backend, every reason to pass it by or to drop it."""
 
+import re
+from pathlib import Path
+
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPerror, TCPerror, UDPerror
 from scapy.layers.inet6 import (
@@ -44,6 +47,8 @@ from tests.packets.frames import (
 )
 from tests.packets.given import newcomer, opened, pinned, placed, ring_full, slots, state, tracker_dead
 from tests.packets.runner import DOWN, DROP, LOST, PASS, REDIRECT, TX, UP, A, B, C, XdpRunner, client_of, flow
+
+VERIFIED_MAX = 250_000  # instructions; 112,000 with Linux 6.18
 
 pytestmark = pytest.mark.kernel
 
@@ -392,3 +397,10 @@ def test_forwarded_and_detoured_frames_are_counted_for_backend_and_service(xdp: 
     assert (counted.packets, counted.bytes) == (2, len(frames[0]) + len(frames[1]))
     assert xdp.traffic() == counted
     assert xdp.traffic(B).packets == 0
+
+
+def test_the_verifier_has_room_to_spare(xdp: XdpRunner) -> None:
+    """It gives up at 1,000,000 instructions, and that of an older kernel finds fewer ways to be alike."""
+    said = Path(f"/proc/self/fdinfo/{xdp.program.fd}").read_text()
+    (verified,) = re.findall(r"verified_insns:\s+(\d+)", said)
+    assert int(verified) < VERIFIED_MAX
