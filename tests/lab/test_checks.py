@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from rtspdsr.lab import server
 from rtspdsr.lab.lab import Lab
 from rtspdsr.lab.topology import VIP4, VIP6, url
 from rtspdsr.model import Address
@@ -56,7 +57,7 @@ def test_a_backend_that_is_not_prepared_is_named_with_its_address(lab: Lab) -> N
     try:
         (found,) = check(lab, "play", "gst-a")
     finally:
-        run_at(lab, "gst-a", "ip", "route", "add", *route)
+        server.prepare(lab.topology, lab.processes, node, lab.state / "prepared" / "gst-a.json")
     assert found["problem"] == f"RTP came from {node.v4.ip}, not from the VIP: run rtspdsr backend prepare"
     assert found["source"] == str(node.v4.ip)
 
