@@ -8,7 +8,6 @@ died. Orders and outcomes are lines of JSON (``worker.py``).
 import asyncio
 import json
 import sys
-from contextlib import suppress
 from ipaddress import ip_address
 from itertools import count
 from typing import Any, Self
@@ -61,8 +60,13 @@ class Prober:
     async def _ask(self, way: Way, url: str, timeout_s: float | None) -> Outcome:
         order = {"vip": str(way.vip), "port": way.port, "mark": way.mark, "url": url, "timeout_s": timeout_s}
         for _ in range(TRIES):
-            with suppress(ProberGone):
+            try:
                 return await self._order(order)
+            except ProberGone:
+                continue
+            except OSError as error:
+                problem = f"the process that plays cannot be started: {error.strerror}"
+                return Outcome(problem=f"cannot be checked: {problem}")
         return Outcome(problem="cannot be checked: the process that plays has died, twice; see its messages")
 
     async def _order(self, order: dict[str, Any]) -> Outcome:

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict
 from ipaddress import ip_address
@@ -48,12 +49,19 @@ class Worker:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _make(self, number: int, order: dict[str, Any]) -> None:
-        way = Way(vip=ip_address(order["vip"]), port=order["port"], mark=order["mark"])
-        if order["timeout_s"] is None:
-            outcome = await play(way, order["url"])
-        else:
-            outcome = await describe(way, order["timeout_s"], order["url"])
+        try:
+            outcome = await _outcome(order)
+        except Exception as error:  # noqa: BLE001 - without an outcome its backend is never checked again
+            traceback.print_exc()
+            outcome = Outcome(problem=f"cannot be checked: {type(error).__name__}: {error}")
         self._answer(json.dumps({"order": number, "outcome": _plain(outcome)}))
+
+
+async def _outcome(order: dict[str, Any]) -> Outcome:
+    way = Way(vip=ip_address(order["vip"]), port=order["port"], mark=order["mark"])
+    if order["timeout_s"] is None:
+        return await play(way, order["url"])
+    return await describe(way, order["timeout_s"], order["url"])
 
 
 def _plain(outcome: Outcome) -> dict[str, Any]:

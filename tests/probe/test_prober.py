@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
@@ -80,3 +81,20 @@ async def test_a_process_that_cannot_live_is_said_not_to(monkeypatch: pytest.Mon
     async with running(Server()) as server, Prober() as prober:
         outcome = await prober.play(way(server), URL)
     assert outcome.problem.startswith("cannot be checked: the process that plays has died")
+
+
+async def test_a_process_that_cannot_be_started_is_said_not_to(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("rtspdsr.probe.prober.sys.executable", str(tmp_path / "gone"))
+    async with running(Server()) as server, Prober() as prober:
+        outcome = await prober.play(way(server), URL)
+    assert outcome.problem.startswith("cannot be checked: the process that plays cannot be started: No such")
+
+
+async def test_a_check_that_fails_by_a_fault_of_ours_is_answered_all_the_same() -> None:
+    """Each check is ordered again when its outcome is in: without one, its backend is never judged again."""
+    async with running(Server()) as server, Prober() as prober, asyncio.timeout(PATIENCE_S):
+        outcome = await prober.play(way(server), "rtsp://[bad/clip")
+        assert outcome.problem.startswith("cannot be checked: ValueError: ")
+        assert (await prober.play(way(server), URL)).problem == ""
