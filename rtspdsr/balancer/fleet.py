@@ -135,12 +135,16 @@ class Fleet:
                 return next(((str(backend.addresses[0]), port) for port in clear), None)
         return None
 
+    def fit(self, service: Service) -> list[Backend]:
+        """The backends of a service that are up."""
+        return [one for one in service.backends if self.state(one) is BackendState.UP]
+
     def usable(self, service: Service) -> list[Backend]:
         """The backends of a service that take new clients.
 
         If none is fit, all that the operator has not taken out: alarms may be wrong, the operator is not.
         """
-        fit = [one for one in service.backends if self.state(one) is BackendState.UP]
+        fit = self.fit(service)
         wanted = [one for one in service.backends if self.admin_state(one) is AdminState.READY]
         return fit if fit or len(wanted) == len(service.backends) else wanted
 

@@ -74,7 +74,7 @@ class Meter:
 
     def readiness(self) -> ReadinessAnswer:
         """Whether XDP is attached everywhere, and each service has a backend for new clients."""
-        services = [(one, len(self.fleet.usable(one))) for one in self.fleet.services]
+        services = [(one, len(self.fleet.fit(one))) for one in self.fleet.services]
         problems = [f"XDP is not attached to {name}" for name in self.interfaces if name not in self.modes]
         problems += [f"no backend of {one.name} takes new clients" for one, usable in services if not usable]
         return {

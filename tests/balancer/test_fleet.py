@@ -273,6 +273,7 @@ def test_when_none_is_fit_an_alarm_may_be_wrong_and_the_operators_will_is_not(st
     stand.fleet.administer(1, AdminState.DRAIN, closed=False)
     stand.fleet.mark(2, down=True)
     assert usable(stand) == ["cam-12"]
+    assert stand.fleet.fit(service) == []
     assert not stand.fleet.is_withdrawn(service)
     stand.fleet.administer(2, AdminState.DRAIN, closed=False)
     assert usable(stand) == []

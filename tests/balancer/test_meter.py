@@ -1,13 +1,18 @@
 """Figures of many sessions, and the loop that has to read segments meanwhile."""
 
 import asyncio
+from typing import Any, cast
 
 import pytest
 
 from rtspdsr.balancer import meter
-from rtspdsr.balancer.meter import census
+from rtspdsr.balancer.meter import Meter, census
 from rtspdsr.core.session import State
+from rtspdsr.model import AdminState
+from tests.balancer.test_fleet import Stand, both, stand
 from tests.core.builders import Control, World, play_udp
+
+__all__ = ["stand"]
 
 
 async def test_sessions_are_counted_in_slices_between_which_others_have_their_turn(
@@ -31,3 +36,29 @@ async def test_sessions_are_counted_in_slices_between_which_others_have_their_tu
         (1, State.READY): 3,
         (2, State.READY): 2,
     }
+
+
+@pytest.mark.kernel
+def test_a_service_is_not_ready_when_one_backend_is_taken_out_and_the_other_is_down(stand: Stand) -> None:
+    """New clients still go to the one that is down, for the alarm may be wrong; that is no readiness."""
+    both(stand)
+    unasked: Any = cast(Any, None)
+    one = Meter(
+        dataplane=stand.dataplane,
+        fleet=stand.fleet,
+        health=unasked,
+        standings=unasked,
+        tracker=unasked,
+        applier=unasked,
+        upkeep=unasked,
+        journal=unasked,
+        file=unasked,
+        interfaces=("eth0",),
+        modes={"eth0": "native"},
+        started_at=0.0,
+    )
+    assert one.readiness()["ready"]
+    stand.fleet.administer(1, AdminState.DRAIN, closed=False)
+    assert one.readiness()["ready"]
+    stand.fleet.mark(2, down=True)
+    assert one.readiness()["problems"] == ["no backend of cams takes new clients"]
