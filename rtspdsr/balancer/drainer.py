@@ -96,19 +96,16 @@ class Drainer:
         async with self._changing:
             if state is not AdminState.READY and not force:
                 self._refuse_last(service, backend)
-            name, wishes = (service.name, backend.name), dict(self._wishes)
-            former = wishes.pop(name, None)
-            if state is not AdminState.READY:
-                again = former is not None and former.state is state
-                deadline_at = None if deadline_s is None else time.time() + deadline_s
-                began_at = former.began_at if former is not None and again else time.time()
-                wishes[name] = Wish(state=state, began_at=began_at, deadline_at=deadline_at)
-            await asyncio.to_thread(self._administration.save, wishes)
+            name = service.name, backend.name
+            wish = _wish(state, deadline_s, self._wishes.get(name))
+            await asyncio.to_thread(self._administration.save, _with(self._wishes, name, wish))
             held = await self._held()
             if self._ids.get(name) != backend.backend_id:
+                self._unsaved = True
+                self._wake.set()
                 raise AdminError(f"{service.name}/{backend.name} has just left the configuration")
-            self._wishes = wishes
-            self._put(service, backend, wishes.get(name), held)
+            self._wishes = _with(self._wishes, name, wish)  # a reload may have taken others away meanwhile
+            self._put(service, backend, wish, held)
 
     def _refuse_last(self, service: Service, backend: Backend) -> None:
         others = (one for one in service.backends if one is not backend)
@@ -175,11 +172,14 @@ class Drainer:
             await asyncio.sleep(STEP_S)
 
     async def _save(self) -> None:
-        self._unsaved = False
-        try:
-            await asyncio.to_thread(self._administration.save, dict(self._wishes))
-        except RtspDsrError as error:  # what has left the configuration is not taken up again all the same
-            self._failed(error)
+        async with self._changing:
+            self._unsaved = False
+            try:
+                await asyncio.to_thread(self._administration.save, dict(self._wishes))
+            except (
+                RtspDsrError
+            ) as error:  # what has left the configuration is not taken up again all the same
+                self._failed(error)
 
     # --- looking -------------------------------------------------------------------------------------
 
@@ -240,6 +240,24 @@ class Drainer:
             for service_id, client in piece:
                 self._apply(self._tracker.let_go(service_id, client, time.monotonic()))
             await asyncio.sleep(0)
+
+
+def _wish(state: AdminState, deadline_s: float | None, former: Wish | None) -> Wish | None:
+    """As it is kept; None for ready, which needs not be. What is only prolonged began when it began."""
+    if state is AdminState.READY:
+        return None
+    now = time.time()
+    return Wish(
+        state=state,
+        began_at=former.began_at if former is not None and former.state is state else now,
+        deadline_at=None if deadline_s is None else now + deadline_s,
+    )
+
+
+def _with(wishes: Mapping[Name, Wish], name: Name, wish: Wish | None) -> dict[Name, Wish]:
+    """All wishes, one of them changed."""
+    others = {one: kept for one, kept in wishes.items() if one != name}
+    return others if wish is None else {**others, name: wish}
 
 
 def _drain(service: Service, backend: Backend, wish: Wish) -> Drain:

@@ -140,6 +140,32 @@ async def test_it_survives_a_restart_and_is_lost_with_the_configuration(
     assert again.states()["cam-11"] == "up"
 
 
+async def test_what_a_reload_takes_away_does_not_come_back_with_a_wish_that_is_being_written(
+    stand: Stand, tmp_path: Path
+) -> None:
+    await stand.want("cam-11", AdminState.DRAIN, 60)
+    wanting = asyncio.create_task(stand.want("cam-12", AdminState.DRAIN, force=True))
+    await asyncio.sleep(0)  # it waits for the disk now
+    stand.configure("192.0.2.12")
+    await wanting
+    async with running(stand):
+        await until(lambda: Administration(tmp_path).load().keys() == {("cams", "cam-12")})
+    stand.configure(*TWO)
+    assert stand.states() == {"cam-11": "up", "cam-12": "drain"}
+
+
+async def test_a_wish_for_a_backend_that_leaves_while_it_is_written_is_refused_and_not_kept(
+    stand: Stand, tmp_path: Path
+) -> None:
+    wanting = asyncio.create_task(stand.want("cam-11", AdminState.DRAIN))
+    await asyncio.sleep(0)
+    stand.configure("192.0.2.12")
+    with pytest.raises(AdminError, match=r"cams/cam-11 has just left the configuration"):
+        await wanting
+    async with running(stand):
+        await until(lambda: Administration(tmp_path).load() == {})
+
+
 async def test_the_last_backend_is_only_taken_out_by_force_and_then_nobody_is_placed(
     stand: Stand, dataplane: Dataplane
 ) -> None:
