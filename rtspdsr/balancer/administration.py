@@ -5,6 +5,7 @@ back, it gives the same. What is not in it is ready.
 """
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,10 @@ class Administration:
         draft = self._path.with_suffix(".new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_text(json.dumps(records, indent=1) + "\n")
+            with draft.open("w") as file:
+                file.write(json.dumps(records, indent=1) + "\n")
+                file.flush()
+                os.fsync(file.fileno())  # or the name may outlive a power cut, and the content not
             draft.replace(self._path)
         except OSError as error:
             raise RtspDsrError(
