@@ -39,7 +39,7 @@ class Operator(Protocol):
     def top(self, asked: Top) -> Iterator[TopAnswer | None]:
         """What stands out among all sessions: None as often as it was looked at some of them, then that."""
 
-    def explain(self, asked: Explain) -> list[ExplanationAnswer]:
+    def explain(self, asked: Explain) -> Iterator[ExplanationAnswer]:
         """What the XDP program would do with a client's packets, and by which rule."""
 
     def history(self) -> Iterator[HistoryAnswer]:

@@ -57,7 +57,11 @@ async def _top(call: Call[Top]) -> TopAnswer:
 
 async def _explain(call: Call[Explain]) -> list[ExplanationAnswer]:
     """Read from the kernel's maps, tier by tier, as the program does; nothing is changed by asking."""
-    return call.operator.explain(call.asked)
+    told = []
+    for one in call.operator.explain(call.asked):
+        told.append(one)
+        await asyncio.sleep(0)
+    return told
 
 
 async def _history(call: Call[Asked]) -> Iterator[HistoryAnswer]:

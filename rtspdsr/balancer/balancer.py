@@ -469,10 +469,10 @@ class Balancer:
         """What stands out among all sessions; None while that is being looked for."""
         return rank(self._chronicle, self.tracker, asked.limit)
 
-    def explain(self, asked: Explain) -> list[ExplanationAnswer]:
+    def explain(self, asked: Explain) -> Iterator[ExplanationAnswer]:
         """What the XDP program would do with a client's packets."""
         found = self._dataplane.explain(self.fleet.vips(), asked.client, asked.port, time.monotonic_ns())
-        return [explanation(one, self.fleet) for one in found]
+        return (explanation(one, self.fleet) for one in found)
 
     def failed(self, error: Exception) -> None:
         """Survive a fault in an answer, and tell of it."""

@@ -291,8 +291,8 @@ class Desk:
         yield None
         yield TOP
 
-    def explain(self, asked: Explain) -> list[ExplanationAnswer]:
-        return [{**EXPLANATION, "client_port": asked.port}]
+    def explain(self, asked: Explain) -> Iterator[ExplanationAnswer]:
+        yield {**EXPLANATION, "client_port": asked.port}
 
     def history(self) -> Iterator[HistoryAnswer]:
         yield {
