@@ -43,7 +43,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Death:
-    """A backend that takes no new clients.
+    """A backend that is unresolved or down.
 
     gone:    the machine itself is not heard, not just its media server
     problem: what was found

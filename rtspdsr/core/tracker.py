@@ -367,7 +367,7 @@ class Tracker:
             self._released.popleft()
 
     def _end_heard(self, heard: Heard, reason: CloseReason, now: float, said: list[Event]) -> None:
-        """End something whose backend is gone. Its client is free at once, to be placed anew."""
+        """End something whose backend is gone or closed. Its client is free at once, to be placed anew."""
         placement: Placement | None = None
         match heard:
             case Session():
