@@ -94,7 +94,7 @@ class Guard:
     def _bears_token(self, request: web.Request) -> bool:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         expected = (self._token or "").encode()
-        same = hmac.compare_digest(token.strip().encode(errors="surrogateescape"), expected)
+        same = hmac.compare_digest(_octets(token.strip()), expected)
         return scheme.lower() == "bearer" and same
 
     def _is_logged_in(self, request: web.Request) -> bool:
@@ -102,7 +102,7 @@ class Guard:
         until, _, _ = cookie.partition(".")
         if not (until.isascii() and until.isdigit() and len(until) < len(cookie) < 100):
             return False
-        genuine = hmac.compare_digest(cookie.encode(), self._signed(int(until)).encode())
+        genuine = hmac.compare_digest(_octets(cookie), self._signed(int(until)).encode())
         return genuine and time.time() < int(until)
 
     def _signed(self, until: int) -> str:
@@ -111,6 +111,11 @@ class Guard:
 
 
 GUARD = web.AppKey("guard", Guard)
+
+
+def _octets(header: str) -> bytes:
+    """A header as it came: what is no text in it, aiohttp keeps as surrogates."""
+    return header.encode(errors="surrogateescape")
 
 
 def _host_name(host: str) -> str:

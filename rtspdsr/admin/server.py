@@ -101,7 +101,12 @@ class Admin:
 
 
 def _runner(operator: Operator, watch: Watch | None, guard: Guard) -> web.AppRunner:
-    return web.AppRunner(application(operator, watch, guard), access_log=None, shutdown_timeout=STOP_S)
+    return web.AppRunner(
+        application(operator, watch, guard),
+        access_log=None,
+        shutdown_timeout=STOP_S,
+        auto_decompress=False,  # who has not shown a token yet may not have us unpack anything
+    )
 
 
 def application(operator: Operator, watch: Watch | None, guard: Guard) -> web.Application:
@@ -163,8 +168,8 @@ async def _asked(route: Route, request: web.Request) -> Asked:
     values: dict[str, Any] = {**request.query}
     if route.changes:
         try:
-            body = await request.json() if request.can_read_body else {}
-        except ValueError as error:
+            body = json.loads(await request.read()) if request.can_read_body else {}
+        except (ValueError, RecursionError, web.RequestPayloadError) as error:
             raise AdminError(f"the body is no JSON: {error}") from error
         if not isinstance(body, dict):
             raise AdminError("the body should be a JSON object")

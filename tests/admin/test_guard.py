@@ -1,5 +1,6 @@
 """Who may ask: every route, over TCP and the Unix socket, with and without what it takes."""
 
+import asyncio
 import socket
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
@@ -53,6 +54,16 @@ WRONG: list[Mapping[str, str]] = [
     {"Cookie": f"{COOKIE}=\u00b2.{'0' * 64}"},
 ]
 
+#: What no client of ours sends: bytes that are no text, JSON that never ends, encodings that there are not.
+GARBLED = {
+    "a cookie": (b"GET /v1/status", b"Cookie: rtspdsr=99999999999.\xff", b"", 401),
+    "a token": (b"GET /v1/status", b"Authorization: Bearer \xff", b"", 401),
+    "an origin": (b"GET /healthz", b"Origin: http://\xff", b"", 403),
+    "deep JSON": (b"POST /v1/login", b"Content-Type: application/json", b"[" * 60_000, 400),
+    "a charset": (b"POST /v1/login", b"Content-Type: application/json; charset=none", b"{}", 400),
+    "a compression": (b"POST /v1/login", b"Content-Encoding: gzip", b"no gzip", 400),
+}
+
 
 @pytest.fixture
 def listen() -> Listen:
@@ -98,6 +109,27 @@ async def test_no_route_answers_without_the_token(
     for wrong in WRONG:
         assert await asked(remote, method, path, headers=wrong, json={"backend": "cam-a"}) == 401, wrong
     assert desk.placed == []
+
+
+@pytest.mark.parametrize(("line", "header", "body", "status"), GARBLED.values(), ids=GARBLED)
+async def test_what_a_stranger_garbles_is_refused_and_is_no_fault_of_the_daemon(
+    remote: ClientSession,
+    listen: Listen,
+    desk: Desk,
+    caplog: pytest.LogCaptureFixture,
+    line: bytes,
+    header: bytes,
+    body: bytes,
+    status: int,
+) -> None:
+    head = b"%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s\r\nContent-Length: %d\r\n\r\n"
+    reader, writer = await asyncio.open_connection(listen.address, listen.port)
+    writer.write(head % (line, header, len(body)) + body)
+    answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert desk.faults == []
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
