@@ -43,6 +43,7 @@ def parse(ruleset: Mapping[str, Any]) -> Iterator[FirewallRule]:
     parts = [(kind, one) for part in ruleset["nftables"] for kind, one in part.items()]
     hooks = {_place(one, "name"): one["hook"] for kind, one in parts if kind == "chain" and "hook" in one}
     callers = _callers(parts)
+    maps = {_place(one, "name"): one.get("elem", []) for kind, one in parts if kind == "map"}
     for kind, one in parts:
         if kind == "chain" and one.get("policy") == "drop" and one["hook"] == "input":
             place = " ".join(_place(one, "name"))
@@ -52,7 +53,7 @@ def parse(ruleset: Mapping[str, Any]) -> Iterator[FirewallRule]:
                 text=f"chain {place} drops what no rule accepts",
                 mend=f"nft list chain {place}",
             )
-        if kind == "rule" and (takes := _takes(one["expr"])):
+        if kind == "rule" and (takes := _takes(one, maps)):
             chain = _place(one, "chain")
             hook = hooks.get(callers.get(chain, chain), "")
             place = " ".join(chain)
@@ -163,7 +164,7 @@ def _chosen(firewall: Firewall, takes: Packets, *, nat: bool) -> Sequence[Firewa
 
 
 def _place(one: Mapping[str, Any], name: str) -> tuple[str, str, str]:
-    """Family, table and chain."""
+    """Family, table, and chain or map."""
     return one["family"], one["table"], one[name]
 
 
@@ -178,15 +179,19 @@ def _callers(parts: Sequence[tuple[str, Any]]) -> dict[tuple[str, str, str], tup
     return callers
 
 
-def _takes(expressions: Sequence[Mapping[str, Any]]) -> Packets | None:
+def _takes(rule: Mapping[str, Any], maps: Mapping[tuple[str, str, str], Any]) -> Packets | None:
     """What of the packets a rule drops, or whose source it translates; None if it does neither to media."""
+    expressions = rule["expr"]
     last = expressions[-1] if expressions else {}
     matches = [part["match"] for part in expressions if "match" in part]
     if "drop" in last and any(_is_state(match["left"]) and _names_invalid(match) for match in matches):
         return Packets.INVALID
     for part in expressions:
         if "vmap" in part and _is_state(part["vmap"]["key"]):
-            dropped = [key for key, does in part["vmap"]["data"].get("set", []) if "drop" in does]
+            data = part["vmap"]["data"]
+            named = isinstance(data, str)  # "@name"
+            told = maps.get((rule["family"], rule["table"], data[1:]), []) if named else data.get("set", [])
+            dropped = [key for key, does in told if "drop" in does]
             return Packets.INVALID if "invalid" in dropped else None
     narrowed = any("payload" in match["left"] for match in matches)
     return Packets.ALL if ("masquerade" in last or "snat" in last) and not narrowed else None

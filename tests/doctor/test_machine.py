@@ -161,6 +161,15 @@ DROP: dict[str, Any] = {"drop": None}
 BY_STATE = {
     "vmap": {"key": {"ct": {"key": "state"}}, "data": {"set": [["invalid", DROP], ["new", {"accept": None}]]}}
 }
+BY_NAMED_MAP = {"vmap": {"key": {"ct": {"key": "state"}}, "data": "@by_state"}}
+
+
+def named_map(*elements: list[Any]) -> dict[str, Any]:
+    """The map that ``BY_NAMED_MAP`` looks into; without elements, nft tells of none."""
+    told = {"elem": list(elements)} if elements else {}
+    return {"map": {"family": "inet", "table": "f", "name": "by_state", "map": "verdict", **told}}
+
+
 DOCKER = {
     "match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "172.17.0.2"}
 }
@@ -183,6 +192,16 @@ RULES = {
 def test_rules_of_the_packet_filter(ruleset: dict[str, Any], verdict: Verdict) -> None:
     made = machine(firewall=Firewall(rules=tuple(firewall.parse(ruleset))))
     (finding,) = firewall.judge(made)
+    assert finding.verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("elements", "verdict"), [([["invalid", DROP]], ADVICE), ([["new", DROP]], OK), ([], OK)], ids=str
+)
+def test_a_map_that_has_a_name_is_looked_up(elements: list[list[Any]], verdict: Verdict) -> None:
+    ruleset = rules([BY_NAMED_MAP])
+    ruleset["nftables"].append(named_map(*elements))
+    (finding,) = firewall.judge(machine(firewall=Firewall(rules=tuple(firewall.parse(ruleset)))))
     assert finding.verdict is verdict
 
 
