@@ -3,8 +3,10 @@
 import io
 import tarfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from rtspdsr.errors import RtspDsrError
 from rtspdsr.sysdump.parts import Part
@@ -26,20 +28,28 @@ def write(
     contents: dict[str, str] = {}
     root = file.name.removesuffix(".gz").removesuffix(".tar")
     try:
-        with file.open("xb") as raw:
-            file.chmod(MODE)
-            with tarfile.open(fileobj=raw, mode="w:gz") as archive:
-                for part in parts:
-                    gathering(part)
-                    _add(archive, f"{root}/{part.name}", scrubber.scrub(_gathered(part)))
-                    contents[part.name] = part.about
-                _add(archive, f"{root}/README.txt", _readme(contents, note))
+        with _whole(file) as raw, tarfile.open(fileobj=raw, mode="w:gz") as archive:
+            for part in parts:
+                gathering(part)
+                _add(archive, f"{root}/{part.name}", scrubber.scrub(_gathered(part)))
+                contents[part.name] = part.about
+            _add(archive, f"{root}/README.txt", _readme(contents, note))
     except OSError as error:
         raise RtspDsrError(f"cannot write {file}: {error.strerror}; name another file") from error
+    return contents
+
+
+@contextmanager
+def _whole(file: Path) -> Iterator[IO[bytes]]:
+    """A new file, which is removed again unless all of it is written. OSError if it cannot be."""
+    raw = file.open("xb")
+    try:
+        with raw:
+            file.chmod(MODE)
+            yield raw
     except BaseException:
         file.unlink(missing_ok=True)
         raise
-    return contents
 
 
 def _gathered(part: Part) -> str:

@@ -14,7 +14,7 @@ from rtspdsr.model import Address
 
 GONE = "REMOVED"
 
-_CREDENTIALS = re.compile(r"([a-z][a-z0-9+.-]*://)[^/\s\"'@]*@", re.IGNORECASE)
+_CREDENTIALS = re.compile(r"([a-z][a-z0-9+.-]*://)[^/\s\"']*@", re.IGNORECASE)
 _QUERY = re.compile(r"([a-z][a-z0-9+.-]*://[^\s\"'?<>]+\?)[^\s\"'<>]+", re.IGNORECASE)
 _NAMED = re.compile(
     r"(?P<key>\"?\b(?:[\w-]*token|[\w-]*password|passwd|[\w-]*secret|authorization|api[_-]?key)\"?\s*[:=]\s*)"

@@ -1,7 +1,9 @@
 """``rtspdsr sysdump``: what is in the archive, what is not, and that it comes whatever is broken."""
 
+import errno
 import json
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,9 @@ from typer.testing import CliRunner
 
 from rtspdsr.cli import app
 from rtspdsr.errors import RtspDsrError
+from rtspdsr.sysdump.archive import write
+from rtspdsr.sysdump.parts import Part
+from rtspdsr.sysdump.scrubbing import Scrubber
 from tests.admin.desk import STATUS, Desk
 from tests.cli.serving import configuration, serving
 
@@ -87,6 +92,17 @@ def test_without_a_daemon_it_says_in_the_report_what_is_missing(tmp_path: Path) 
     found = unpacked(file)
     assert found["daemon/status.json"].startswith("not to be had: no daemon answers")
     assert found["session-log.jsonl"].startswith("not to be had:")
+
+
+def test_half_an_archive_is_not_left_where_there_is_no_room(tmp_path: Path) -> None:
+    def filling() -> Iterator[Part]:
+        yield Part("first.txt", "it fits", lambda: "x")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    file = tmp_path / "report.tar.gz"
+    with pytest.raises(RtspDsrError, match=r"cannot write .*: No space left on device"):
+        write(file, filling(), Scrubber((), None), "", lambda _part: None)
+    assert not file.exists()
 
 
 def test_a_file_that_stands_is_not_overwritten(tmp_path: Path) -> None:

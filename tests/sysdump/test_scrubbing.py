@@ -14,6 +14,7 @@ OWN = [ip_address("192.0.2.10"), ip_address("2001:db8::10")]
     "text",
     [
         'probe_url = "rtsp://probe:hunter2@192.0.2.10/clip"',
+        'probe_url = "rtsp://probe:p@hunter2@192.0.2.10/clip"',
         '"probe_url": "rtsp://192.0.2.10/clip?key=hunter2&more=1"',
         '"url":"rtsp://[2001:db8::10]/clip?hunter2"',
         'token = "hunter2"',
