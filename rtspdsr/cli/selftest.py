@@ -62,6 +62,8 @@ def selftest(
     from rtspdsr.config import load
     from rtspdsr.selftest.trial import trials
 
+    if url is not None and not _is_rtsp(url):
+        raise typer.BadParameter(f"{url!r} cannot be played; write rtsp://VIP/PATH", param_hint="--url")
     loaded = load(config)
     signal.signal(signal.SIGTERM, _interrupted)
 
@@ -90,6 +92,16 @@ def selftest(
             console.print(line, highlight=False)
     if any(one.failed for one in found):
         raise typer.Exit(1)
+
+
+def _is_rtsp(url: str) -> bool:
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "rtsp" and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, half a bracket
+        return False
 
 
 def _interrupted(_number: int, _frame: object) -> None:
