@@ -1,6 +1,7 @@
 """A way for a browser on this machine's loopback to a listener in a namespace or at a Unix socket.
 
-It carries bytes both ways and looks at none of them, one thread a direction.
+It carries bytes both ways and looks at none of them, one thread a direction. A connection is closed at
+both ends once both directions are over.
 """
 
 import socket
@@ -19,13 +20,13 @@ def forwarded(connect: Callable[[], socket.socket], port: int = 0) -> Iterator[i
     port: a wish; 0 takes one that is free. Raises OSError if it is taken
     """
     with socket.create_server(("127.0.0.1", port)) as listener:
-        connections: list[socket.socket] = []
+        connections: set[socket.socket] = set()
         threading.Thread(target=_accept, args=(listener, connect, connections), daemon=True).start()
         try:
             yield listener.getsockname()[1]
         finally:
             listener.shutdown(socket.SHUT_RDWR)
-            for one in connections:
+            for one in tuple(connections):
                 with suppress(OSError):
                     one.shutdown(socket.SHUT_RDWR)
 
@@ -46,7 +47,7 @@ def to_unix(path: Path) -> Callable[[], socket.socket]:
 
 
 def _accept(
-    listener: socket.socket, connect: Callable[[], socket.socket], connections: list[socket.socket]
+    listener: socket.socket, connect: Callable[[], socket.socket], connections: set[socket.socket]
 ) -> None:
     with suppress(OSError):  # the listener is shut down
         while True:
@@ -56,9 +57,18 @@ def _accept(
             except OSError:
                 near.close()
                 continue
-            connections += near, far
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=_carry, args=(source, sink), daemon=True).start()
+            connections |= {near, far}
+            threading.Thread(target=_join, args=(near, far, connections), daemon=True).start()
+
+
+def _join(near: socket.socket, far: socket.socket, connections: set[socket.socket]) -> None:
+    there = threading.Thread(target=_carry, args=(near, far), daemon=True)
+    there.start()
+    _carry(far, near)
+    there.join()
+    connections -= {near, far}
+    near.close()
+    far.close()
 
 
 def _carry(source: socket.socket, sink: socket.socket) -> None:
