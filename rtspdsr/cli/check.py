@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rtspdsr.cli.daemon import CONFIG, ConfigOption, JsonOption
+from rtspdsr.cli.units import counted
 from rtspdsr.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _to_compare(new: "Config", diff: bool, against: Path | None) -> "Config | No
 
 def _summary(path: Path, config: "Config") -> str:
     backends = sum(len(service.backends) for service in config.services)
-    return f"{path}: no mistakes; {_count(len(config.services), 'service')}, {_count(backends, 'backend')}"
+    return f"{path}: no mistakes; {counted(len(config.services), 'service')}, {counted(backends, 'backend')}"
 
 
 def _what_changes(changes: list[str] | None) -> list[str]:
@@ -92,8 +93,4 @@ def _what_changes(changes: list[str] | None) -> list[str]:
         return []
     if not changes:
         return ["nothing would change"]
-    return [f"{_count(len(changes), 'change')}:", *(f"  {change}" for change in changes)]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + "s" * (number != 1)
+    return [f"{counted(len(changes), 'change')}:", *(f"  {change}" for change in changes)]

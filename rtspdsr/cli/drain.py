@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rtspdsr.cli.daemon import CONFIG, ConfigOption, JsonOption
+from rtspdsr.cli.units import counted, lasting
 from rtspdsr.errors import AdminError, NotFound
 
 if TYPE_CHECKING:
@@ -125,17 +126,6 @@ def seconds(text: str) -> float:
     return float(sum(int(number) * unit for number, unit in parts if number))
 
 
-def lasting(of_s: float) -> str:
-    """In words, the two largest units: ``1 h 5 min``."""
-    whole = round(of_s)
-    parts = []
-    for name, unit in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
-        number, whole = divmod(whole, unit)
-        if number:
-            parts.append(f"{number} {name}")
-    return " ".join(parts[:2]) or "0 s"
-
-
 class _Backend:
     """One backend of the daemon whose configuration this is."""
 
@@ -208,7 +198,7 @@ def _wait(
         went = answer["drain"]
         console.print(
             f"{_full(answer)} is empty after {lasting(went['since_s'])}: "
-            f"{_count(went['finished'], 'session')} finished, {went['ended']} ended",
+            f"{counted(went['finished'], 'session')} finished, {went['ended']} ended",
             markup=False,
             highlight=False,
         )
@@ -257,19 +247,15 @@ def _begun(answer: dict[str, Any]) -> str:
 def _left(answer: dict[str, Any]) -> str:
     """What holds it, and for how long, in one line."""
     went = answer["drain"]
-    parts = [f"{_count(answer['sessions'], 'session')} left"]
+    parts = [f"{counted(answer['sessions'], 'session')} left"]
     if went["connections"]:
-        parts.append(f"{_count(went['connections'], 'connection')} without a session")
+        parts.append(f"{counted(went['connections'], 'connection')} without a session")
     parts += [f"{went[word]} {word}" for word in ("finished", "ended", "followed") if went[word]]
     estimate = went["empty_in_s"]
     parts.append(
         "empty in about " + lasting(estimate) if estimate is not None else "no telling when it is empty"
     )
     return ", ".join(parts)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _full(answer: dict[str, Any]) -> str:

@@ -115,11 +115,11 @@ def table(found: list[dict[str, Any]]) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    from rtspdsr.cli.units import bits, lasted, share
+    from rtspdsr.cli.units import bits, counted, lasting, share
 
     made = Table(
         box=box.SIMPLE_HEAD,
-        caption=f"{len(found):,} session{'s' if len(found) != 1 else ''}",
+        caption=counted(len(found), "session"),
         caption_justify="left",
     )
     made.add_column("session", no_wrap=True)
@@ -138,7 +138,7 @@ def table(found: list[dict[str, Any]]) -> "Table":
             f"{one['service']}/{one['backend']}",
             one["reason"] or one["state"],
             ", ".join(one["transports"]),
-            lasted(one["age_s"]),
+            lasting(one["age_s"]),
             bits(8 * rate) if rate is not None else "-" if packets is None else f"{packets:.0f} pkt/s",
             Text(share(loss), "red" if (loss or 0) >= 0.02 else ""),
             Text(one["url"]),  # the client's words: no markup, no emoji

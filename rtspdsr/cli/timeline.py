@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from rtspdsr.cli.units import bits, lasted, share
+from rtspdsr.cli.units import bits, lasting, share
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,7 +44,7 @@ def _until(story: dict[str, Any]) -> str:
     if story["closed_at"] is None:
         return f", {story['state']}"
     seconds = (_moment(story["closed_at"]) - _moment(story["opened_at"])).total_seconds()
-    return f", for {lasted(seconds)}; it ended by {story['reason']}"
+    return f", for {lasting(seconds)}; it ended by {story['reason']}"
 
 
 def _facts(story: dict[str, Any]) -> list[str]:

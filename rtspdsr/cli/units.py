@@ -16,11 +16,17 @@ def share(fraction: float | None) -> str:
     return "-" if fraction is None else f"{100 * fraction:.1f} %"
 
 
-def lasted(seconds: float) -> str:
-    """How long: ``42 s``, ``12 min 05 s``, ``3 h 12 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+def lasting(of_s: float) -> str:
+    """How long, in the two largest units: ``42 s``, ``12 min 5 s``, ``1 d 2 h``."""
+    whole = round(of_s)
+    parts = []
+    for name, unit in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+        number, whole = divmod(whole, unit)
+        if number:
+            parts.append(f"{number} {name}")
+    return " ".join(parts[:2]) or "0 s"
+
+
+def counted(number: int, noun: str) -> str:
+    """How many of what: ``1 session``, ``2,000 sessions``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from rtspdsr.admin import Admin
 from rtspdsr.admin.answers import BackendDetail
 from rtspdsr.cli import app
-from rtspdsr.cli.drain import lasting, seconds
+from rtspdsr.cli.drain import seconds
 from rtspdsr.errors import AdminError
 from rtspdsr.model import AdminState
 from tests.admin.desk import BACKEND, Desk
@@ -139,10 +139,3 @@ def test_times_are_read(text: str, meant: float) -> None:
 def test_what_is_no_time_says_how_to_give_one(text: str) -> None:
     with pytest.raises(AdminError, match="give a time such as 30m"):
         seconds(text)
-
-
-@pytest.mark.parametrize(
-    ("of_s", "words"), [(0.2, "0 s"), (59, "59 s"), (200, "3 min 20 s"), (90_061, "1 d 1 h")]
-)
-def test_times_are_told(of_s: float, words: str) -> None:
-    assert lasting(of_s) == words

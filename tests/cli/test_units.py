@@ -1,0 +1,17 @@
+"""Numbers, as an operator reads them."""
+
+import pytest
+
+from rtspdsr.cli.units import counted, lasting
+
+
+@pytest.mark.parametrize(
+    ("of_s", "words"), [(0.2, "0 s"), (59, "59 s"), (200, "3 min 20 s"), (90_061, "1 d 1 h")]
+)
+def test_times_are_told_in_their_two_largest_units(of_s: float, words: str) -> None:
+    assert lasting(of_s) == words
+
+
+@pytest.mark.parametrize(("number", "words"), [(0, "0 sessions"), (1, "1 session"), (2000, "2,000 sessions")])
+def test_one_is_one_and_the_rest_are_several(number: int, words: str) -> None:
+    assert counted(number, "session") == words
