@@ -223,6 +223,7 @@ def _show(console: "Console", answer: dict[str, Any]) -> None:
         return
     for title, key in (("URL", "urls"), ("client", "clients")):
         table = Table(title, "sessions", title=f"by {title}", title_justify="left")
+        table.columns[1].justify = "right"
         for one in answer[key]:
             table.add_row(Text(one[key.removesuffix("s")]), str(one["sessions"]))
         console.print(table)

@@ -106,12 +106,12 @@ def _drawn(found: dict[str, Any]) -> "Group":
     from rich.text import Text
 
     from rtspdsr.cli.sessions import table
-    from rtspdsr.cli.units import bits, lasting
+    from rtspdsr.cli.units import bits, counted, lasting
 
     through = sum(one["client_bits_per_s"] for one in found["backends"])
     past = sum(one["delivered_bits_per_s"] for one in found["backends"])
     head = Text(
-        f"up {lasting(found['uptime_s'])}, {found['sessions']:,} sessions, {found['pins']:,} of "
+        f"up {lasting(found['uptime_s'])}, {counted(found['sessions'], 'session')}, {found['pins']:,} of "
         f"{found['pins_max']:,} pins; {bits(through)} through the balancer, {bits(past)} past it"
     )
     parts: list[Any] = [head, _backends(found["backends"])]

@@ -35,13 +35,17 @@ def show_status(answer: dict[str, Any], console: "Console") -> None:
     """Print what ``/v1/status`` says."""
     from rich.table import Table
 
+    from rtspdsr.cli.units import counted, lasting
+
     modes = ", ".join(f"{name} ({mode})" for name, mode in answer["modes"].items())
     console.print(
-        f"up {answer['uptime_s']:.0f} s on {modes}: {answer['sessions']} sessions, "
+        f"up {lasting(answer['uptime_s'])} on {modes}: {counted(answer['sessions'], 'session')}, "
         f"{answer['pins']:,} of {answer['pins_max']:,} pins"
     )
     for service in answer["services"]:
-        table = Table("backend", "state", "weight", "sessions", "packets", "bytes from clients")
+        table = Table("backend", "state", "weight", "sessions", "packets from clients", "bytes from clients")
+        for column in table.columns[2:]:
+            column.justify = "right"
         alone = ", each connection by itself" * (service["place_by"] == "connection")
         table.title = f"{service['name']}: {', '.join(service['vips'])}, {service['schedule']}{alone}"
         for one in service["backends"]:
@@ -80,6 +84,7 @@ def backends(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None
     from rich.table import Table
 
     table = Table("backend", "state", "sessions", "check", "found", "clients tell", show_lines=True)
+    table.columns[2].justify = "right"
     for one in answer:
         checks = one["checks"]
         standing = one["standing_problem"] or one["standing"]
