@@ -30,7 +30,7 @@ from rtspdsr.model import Address
 KEYS: Mapping[str, str] = {
     # every line
     "time": "when it happened: wall clock, ISO 8601, UTC, milliseconds",
-    "event": "what happened: one of the events below",
+    "event": "what happened: one of the events above",
     # where
     "service": "name of the service; null if it is configured no longer",
     "backend": "name of the backend; null if it is configured no longer",

@@ -355,7 +355,7 @@ class SessionClosed(SessionEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSummary(SessionEvent):
-    """The one record per session that reviews are made from. ``None``: not known.
+    """The one record per session that reviews are made from. ``null``: not known.
 
     transports:          of its tracks, in the order of SETUP, e.g. ("udp", "udp")
     opened_at:           first SETUP
@@ -584,7 +584,7 @@ class BackendFull(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceFull(Event):
-    """Every backend of a service that takes clients is full: new ones get no answer (NO_ROOM).
+    """Every backend of a service that takes clients is full: new ones get no answer (verdict ``no_room``).
 
     backends: how many they are
     """
