@@ -117,7 +117,7 @@ class Applier:
                 case ResetOrdered() | TeardownOrdered() | LoneTeardownOrdered():
                     self._speak(event)
                 case _:
-                    raise NotImplementedError(f"nobody performs {type(event).__name__}")
+                    raise TypeError(f"nobody performs {type(event).__name__}")
         except MapFull as full:
             self.refused += 1
             self.fills(full.name, full.limit, full.limit)

@@ -176,9 +176,7 @@ class Drainer:
             self._unsaved = False
             try:
                 await asyncio.to_thread(self._administration.save, dict(self._wishes))
-            except (
-                RtspDsrError
-            ) as error:  # what has left the configuration is not taken up again all the same
+            except RtspDsrError as error:  # what has left is not taken up again all the same
                 self._failed(error)
 
     # --- looking -------------------------------------------------------------------------------------
