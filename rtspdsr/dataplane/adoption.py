@@ -24,7 +24,7 @@ from rtspdsr.dataplane.layout import (
     index,
     unpack_addresses,
 )
-from rtspdsr.dataplane.libbpf.library import refused_with
+from rtspdsr.dataplane.libbpf.binding import refused_with
 from rtspdsr.dataplane.libbpf.maps import Map
 from rtspdsr.errors import DataplaneError
 from rtspdsr.model import Address, FlowKey, Pin, PinFlag, Proto

@@ -19,7 +19,7 @@ from rtspdsr.dataplane.bpffs import Home
 from rtspdsr.dataplane.counters import count
 from rtspdsr.dataplane.explanation import Explanation, explain
 from rtspdsr.dataplane.layout import SLOT_COUNT, TURN_COUNT, BackendFlag, Verdict, index
-from rtspdsr.dataplane.libbpf.library import refused_with
+from rtspdsr.dataplane.libbpf.binding import refused_with
 from rtspdsr.dataplane.libbpf.rings import RingBuffers
 from rtspdsr.dataplane.loader import Attachment
 from rtspdsr.dataplane.reinjection import Checksum, Reinjector, checksum_of

@@ -16,7 +16,7 @@ from pathlib import Path
 from rtspdsr.dataplane import offload
 from rtspdsr.dataplane.adoption import Left, describe, export, identities, is_todays
 from rtspdsr.dataplane.bpffs import Home, remove_pins
-from rtspdsr.dataplane.libbpf.library import refused_with
+from rtspdsr.dataplane.libbpf.binding import refused_with
 from rtspdsr.dataplane.libbpf.maps import Map
 from rtspdsr.dataplane.libbpf.objects import Object
 from rtspdsr.dataplane.libbpf.programs import Link, Program

@@ -30,7 +30,7 @@ class Trial:
 
 def trial() -> Trial:
     """Load the XDP program."""
-    from rtspdsr.dataplane.libbpf.library import refused_with
+    from rtspdsr.dataplane.libbpf.binding import refused_with
     from rtspdsr.dataplane.libbpf.objects import Object
     from rtspdsr.dataplane.loader import OBJECT
 

@@ -1,4 +1,4 @@
-"""The shared library: its functions with their types, and its refusals as errors.
+"""The binding to the shared library: its functions with their types, and its refusals as errors.
 
 Nothing here knows what is asked of the kernel; the other modules do.
 """

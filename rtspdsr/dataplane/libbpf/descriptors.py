@@ -5,7 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rtspdsr.dataplane.libbpf.library import library
+from rtspdsr.dataplane.libbpf.binding import library
 
 
 class Descriptor:

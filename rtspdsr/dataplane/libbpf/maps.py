@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from ctypes import c_size_t, c_uint32
 from enum import IntEnum
 
+from rtspdsr.dataplane.libbpf.binding import library, possible_cpus
 from rtspdsr.dataplane.libbpf.descriptors import Descriptor
-from rtspdsr.dataplane.libbpf.library import library, possible_cpus
 from rtspdsr.errors import DataplaneError
 
 BATCH = 4096  # entries of one batch system call: some 0.4 us each

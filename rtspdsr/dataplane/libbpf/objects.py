@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from rtspdsr.dataplane.libbpf.library import library
+from rtspdsr.dataplane.libbpf.binding import library
 from rtspdsr.dataplane.libbpf.maps import Map
 from rtspdsr.dataplane.libbpf.programs import Program
 from rtspdsr.errors import DataplaneError

@@ -4,8 +4,8 @@ import ctypes
 from ctypes import c_char_p, c_int, c_size_t, c_uint32, c_void_p
 from dataclasses import dataclass
 
+from rtspdsr.dataplane.libbpf.binding import library
 from rtspdsr.dataplane.libbpf.descriptors import Descriptor
-from rtspdsr.dataplane.libbpf.library import library
 
 BPF_XDP = 37  # enum bpf_attach_type
 XDP_MODES = {"native": 4, "generic": 2}  # XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE

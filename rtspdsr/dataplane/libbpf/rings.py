@@ -5,7 +5,7 @@ import errno
 import sys
 from collections.abc import Callable
 
-from rtspdsr.dataplane.libbpf.library import SampleCallback, library
+from rtspdsr.dataplane.libbpf.binding import SampleCallback, library
 from rtspdsr.dataplane.libbpf.maps import Map
 
 _ENOUGH = -errno.ECANCELED  # ends a ring_buffer__consume, which hands it back; the record counts as read
