@@ -37,7 +37,7 @@ test: root setup ## run all tests, with real servers and players in the lab
 test-deb: root setup ## build the Debian package, and try it in a clean Debian 12 with systemd
 	@$(VENV)/bin/python -m pytest deploy/tests $(ARGS)
 
-bench: root setup ## measure; make bench ARGS='forwarding --json FILE' for one part
+bench: root setup ## measure; make bench ARGS='forwarding --report FILE' for one part
 	@$(call alone,$(VENV)/bin/python -m tests.bench $(ARGS))
 
 fuzz: root setup $(GUIDE) ## hostile input by the million; make fuzz ARGS='frames --count 2000000 --seed 7'

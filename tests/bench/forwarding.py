@@ -22,12 +22,17 @@ from rtspdsr.dataplane.layout import CHUNK_PINS, Verdict, index
 from rtspdsr.dataplane.libbpf.maps import Map
 from rtspdsr.dataplane.libbpf.programs import Program
 from rtspdsr.model import FlowKey, Proto
+from tests.bench import plots as drawing
+from tests.bench.part import Tell
+from tests.bench.plots import Plot
 from tests.bench.programs import Drawn, Loaded
 from tests.bench.rounds import Spread, interleave
+from tests.bench.table import Table
 from tests.packets.frames import BACKEND_B, CLIENT_PORT, ELSEWHERE, RTSP_PORT, built, ip, media, rtsp
 from tests.packets.runner import LOOPBACK, SERVICE, UP, B, XdpRunner, mac
 
 TITLE = "Forwarding core"
+ROUNDS = 31
 FLOWS = (1, 10_000, 100_000, 1_000_000)
 RUNS = 50_000  # of a side in a round: some 3 to 30 ms
 CLIENTS = {4: "10.0.0.0", 6: "2001:db8:c::a00:0"}  # the first of each family; draw.bpf.c counts up from it
@@ -112,6 +117,8 @@ CASES = (
 )  # fmt: skip
 FLOOR = ("empty", "swap", "reference")
 DRAW = "draw"
+DRAWN = ("empty", "reference", "pinned UDP, IPv4", "unpinned UDP, by client", "new flow (SYN)", "not ours")
+COMPARED = ("reference", *(case.name for case in CASES if case.verdict is Verdict.PINNED), "not ours")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +161,7 @@ def run(program: Program, frame: bytes) -> float:
     return program.test_run(frame, ifindex=LOOPBACK, repeat=RUNS).nanoseconds
 
 
-def measure(flows: int, rounds: int) -> list[Cell]:
+def measure(flows: int, rounds: int, tell: Tell) -> list[Cell]:
     """Every case and what it is measured against, with so many flows."""
     sides: dict[str, Callable[[], float]] = {}
     drawn: set[str] = set()
@@ -175,7 +182,7 @@ def measure(flows: int, rounds: int) -> list[Cell]:
             side(name, floor.program(name), CASES[0])
         for case in CASES:
             side(case.name, stack.enter_context(core(case, flows)).program, case)
-        measured = interleave(sides, rounds)
+        measured = interleave(sides, rounds, lambda words: tell(f"{flows:,} flows, {words}"))
     draw = median(measured.pop(DRAW)) - median(measured["empty"])
     net = {name: [one - draw * (name in drawn) for one in values] for name, values in measured.items()}
     return [
@@ -184,23 +191,45 @@ def measure(flows: int, rounds: int) -> list[Cell]:
     ]
 
 
-def bench(rounds: int) -> list[Cell]:
+def bench(rounds: int, tell: Tell) -> list[Cell]:
     """The whole part."""
-    return [cell for flows in FLOWS for cell in measure(flows, rounds)]
+    return [cell for flows in FLOWS for cell in measure(flows, rounds, tell)]
 
 
-def report(cells: list[Cell]) -> str:
-    """The cells as a table in Markdown: median (first to ninth tenth), median of the ratios."""
+def tables(cells: list[Cell]) -> list[Table]:
+    """Median (first to ninth tenth), median of the ratios."""
     counts = sorted({cell.flows for cell in cells})
-    shown = {(cell.case, cell.flows): _shown(cell) for cell in cells}
-    rows = [
-        ["ns a packet", *(f"{count:,} flow{'s' * (count > 1)}" for count in counts)],
-        ["---"] * (len(counts) + 1),
-        *([case, *(shown[case, count] for count in counts)] for case in dict.fromkeys(c.case for c in cells)),
+    shown = {(cell.case, cell.flows): f"{cell.nanoseconds:.0f}, {cell.ratio.median:.2f}x" for cell in cells}
+    head = ["ns a packet", *(f"{count:,} flow{'s' * (count > 1)}" for count in counts)]
+    cases = dict.fromkeys(cell.case for cell in cells)
+    return [Table(head, [[case, *(shown[case, count] for count in counts)] for case in cases])]
+
+
+def plots(cells: list[Cell]) -> list[Plot]:
+    """What flows cost, and how that compares with the reference."""
+    return [
+        drawing.lines(
+            "flows",
+            "Nanoseconds a packet, by flows drawn at random",
+            {case: points for case, points in _by_case(cells, "nanoseconds").items() if case in DRAWN},
+            x="flows",
+            y="ns",
+            log_x=True,
+            log_y=True,
+        ),
+        drawing.lines(
+            "ratio",
+            "What a pinned packet takes, in what the reference takes",
+            {case: points for case, points in _by_case(cells, "ratio").items() if case in COMPARED},
+            x="flows",
+            y="times the reference",
+            log_x=True,
+        ),
     ]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _shown(cell: Cell) -> str:
-    spread = cell.nanoseconds
-    return f"{spread.median:.0f} ({spread.low:.0f}-{spread.high:.0f}), {cell.ratio.median:.2f}x"
+def _by_case(cells: list[Cell], figure: str) -> dict[str, list[tuple[float, Spread]]]:
+    series: dict[str, list[tuple[float, Spread]]] = {}
+    for cell in cells:
+        series.setdefault(cell.case, []).append((cell.flows, getattr(cell, figure)))
+    return series

@@ -11,9 +11,15 @@ from ipaddress import ip_address
 from rtspdsr.core.halfstream import Data, HalfStream
 from rtspdsr.core.request import RequestParser
 from rtspdsr.model import FlowKey, Proto, Segment, TcpFlag
+from tests.bench import plots as drawing
+from tests.bench.part import Tell
+from tests.bench.plots import Plot
 from tests.bench.rounds import Spread, interleave
+from tests.bench.table import Table
 
 TITLE = "Reading octet by octet"
+ROUNDS = 7
+TARGET_S = 0.5
 SIZE = 200_000
 INITIAL, KEPT = 1000, 65_536
 FLOW = FlowKey(0, Proto.TCP, ip_address("198.51.100.7"), 40_000, 554)
@@ -74,22 +80,25 @@ def read(stream: list[Segment]) -> float:
     return time.process_time() - began
 
 
-def bench(rounds: int) -> list[Cell]:
+def bench(rounds: int, tell: Tell) -> list[Cell]:
     """The whole part."""
     cells = []
     for name, text in TEXTS.items():
         stream = segments(text)
-        measured = interleave({"parse": partial(parse, stream), "read": partial(read, stream)}, rounds)
+        sides = {"parse": partial(parse, stream), "read": partial(read, stream)}
+        measured = interleave(sides, rounds, lambda words, name=name: tell(f"{name}, {words}"))  # type: ignore[misc]
         cells.append(Cell(name, Spread.of(measured["parse"]), Spread.of(measured["read"])))
     return cells
 
 
-def report(cells: list[Cell]) -> str:
-    """The cells as a table in Markdown: median (first to ninth tenth)."""
-    rows = [f"| {cell.case} | {_shown(cell.parser)} | {_shown(cell.both)} |" for cell in cells]
-    head = [f"| CPU, s, for {SIZE // 1000} kB | parser | half-stream and parser |", "| --- | --- | --- |"]
-    return "\n".join([*head, *rows])
+def tables(cells: list[Cell]) -> list[Table]:
+    """Median (first to ninth tenth)."""
+    head = [f"CPU, s, for {SIZE // 1000} kB", "parser", "half-stream and parser"]
+    return [Table(head, [[cell.case, f"{cell.parser:.2f}", f"{cell.both:.2f}"] for cell in cells])]
 
 
-def _shown(spread: Spread) -> str:
-    return f"{spread.median:.2f} ({spread.low:.2f}-{spread.high:.2f})"
+def plots(cells: list[Cell]) -> list[Plot]:
+    """Against the target."""
+    rows = {cell.case: {"parser": cell.parser, "half-stream and parser": cell.both} for cell in cells}
+    title = f"Reading {SIZE // 1000} kB, an octet to a segment"
+    return [drawing.bars("texts", title, rows, x="seconds of CPU", target=TARGET_S)]

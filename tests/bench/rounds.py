@@ -25,12 +25,22 @@ class Spread:
         tenths = statistics.quantiles(measured, n=10, method="inclusive")
         return cls(statistics.median(measured), min(measured), tenths[0], tenths[-1])
 
+    def __format__(self, form: str) -> str:
+        """The median and the spread around it, each number as ``form`` says."""
+        return f"{self.median:{form}} ({self.low:{form}}-{self.high:{form}})"
 
-def interleave(sides: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Every side once a round, each round in another order. A first round warms up and is not counted."""
+
+def interleave(
+    sides: Mapping[str, Callable[[], float]], rounds: int, tell: Callable[[str], None] = lambda words: None
+) -> dict[str, list[float]]:
+    """Every side once a round, each round in another order. A first round warms up and is not counted.
+
+    tell: is told which round it is
+    """
     order, shuffle = list(sides), random.Random(1).shuffle
     measured: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(rounds + 1):
+        tell(f"round {number} of {rounds}" if number else "warming up")
         shuffle(order)
         for name in order:
             value = sides[name]()
