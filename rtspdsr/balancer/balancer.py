@@ -144,6 +144,7 @@ class Balancer:
             dataplane=dataplane,
             fleet=self.fleet,
             health=self.health,
+            checks=self._checks,
             standings=self._standings,
             tracker=self.tracker,
             applier=self._applier,

@@ -21,7 +21,7 @@ from rtspdsr.core.health import Check, Health, Order, Outcome, Policy
 from rtspdsr.model import Address, AdminState, Backend, Service
 from rtspdsr.network.probepath import Leg, ProbePath
 from rtspdsr.probe import quick
-from rtspdsr.probe.prober import Prober
+from rtspdsr.probe.prober import Prober, Unmade
 from rtspdsr.probe.way import Way
 
 TICK_S = 0.025
@@ -62,7 +62,10 @@ class _Hindrances:
 
 
 class Checks:
-    """All checks of one daemon, from ``run`` to its cancelling."""
+    """All checks of one daemon, from ``run`` to its cancelling.
+
+    unmade: checks that could not be made, by a fault of ours
+    """
 
     def __init__(self, fleet: Fleet, health: Health, apply: Apply, config: Config) -> None:
         self._fleet, self._health, self._apply = fleet, health, apply
@@ -73,6 +76,7 @@ class Checks:
         self._prober = Prober()
         self._moved = asyncio.Event()
         self._hindrances = _Hindrances()
+        self.unmade = 0
 
     def configure(self, config: Config) -> None:
         """Check what is configured, but for backends in maintenance."""
@@ -160,8 +164,20 @@ class Checks:
         target = self._targets.get(order.backend_id)
         if target is None:
             return  # it left the configuration at this moment
-        outcome = await self._ask(order, target)
-        self._take(self._health.take(order, outcome, time.monotonic()))
+        try:
+            outcome = await self._ask(order, target)
+        except Unmade as unmade:
+            self._forgo(order, str(unmade))
+        except Exception as error:  # noqa: BLE001 - else it would be under way for ever, and never made again
+            self._forgo(order, f"{type(error).__name__}: {error}")
+        else:
+            self._take(self._health.take(order, outcome, time.monotonic()))
+
+    def _forgo(self, order: Order, problem: str) -> None:
+        """Say that a check could not be made. Its backend is not to blame, and stays as it is."""
+        self.unmade += 1
+        self._health.forgo(order, time.monotonic())
+        self._hindered(f"the check {order.check} cannot be made: {problem}")
 
     async def _ask(self, order: Order, target: Target) -> Outcome:
         section = target.section

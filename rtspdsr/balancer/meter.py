@@ -16,6 +16,7 @@ from rtspdsr.admin.answers import LivenessAnswer, ReadinessAnswer
 from rtspdsr.admin.feed import Feed
 from rtspdsr.admin.figures import BackendFigures, CheckFigures, Figures, Histogram, Limit, ServiceFigures
 from rtspdsr.balancer.applier import Applier
+from rtspdsr.balancer.checks import Checks
 from rtspdsr.balancer.fleet import Fleet
 from rtspdsr.balancer.journal import Journal
 from rtspdsr.balancer.upkeep import Upkeep
@@ -51,6 +52,7 @@ class Meter:
     dataplane: Dataplane
     fleet: Fleet
     health: Health
+    checks: Checks
     standings: Standings
     tracker: Tracker
     applier: Applier
@@ -117,6 +119,7 @@ class Meter:
         return {
             "fault": self.applier.faults,
             "effect_refused": self.applier.refused,
+            "check": self.checks.unmade,
             "reinjection": self.dataplane.reinjections_failed,
             "log_line": self.file.dropped_lines,
             "journal": self.journal.failed,

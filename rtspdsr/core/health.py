@@ -232,6 +232,14 @@ class Health:
         self._settle(group, now, said)
         return said
 
+    def forgo(self, order: Order, now: float) -> None:
+        """A check could not be made, by a fault of ours: nothing is known, and it is due again."""
+        group, member = self._members.get(order.backend_id, (None, None))
+        if group is not None and member is not None and order.check in member.checks:
+            checked = member.checks[order.check]
+            checked.running = False
+            checked.due_at = now + self._spread(group.policy, order.check)
+
     def _count(self, group: Group, member: Member, check: Check, checked: Checked, said: list[Event]) -> None:
         """Let outcomes in a row turn the verdict of a check."""
         if checked.last is None or checked.last.passed is not checked.failing:
@@ -258,8 +266,7 @@ class Health:
         if checked.last is not None and not checked.last.passed and not checked.failing:
             checked.due_at = now + (PLAY_RECHECK_S if check is Check.PLAY else RECHECK_S)
             return
-        spread = 1 - JITTER / 2 + JITTER * next(self._jitter)
-        checked.due_at = max(now, checked.started_at + spread * self._interval(group.policy, check))
+        checked.due_at = max(now, checked.started_at + self._spread(group.policy, check))
 
     def _ask_witnesses(self, group: Group, suspect: Member, check: Check, now: float) -> None:
         """Have others checked at once: does only this backend fail, or do all?"""
@@ -347,5 +354,7 @@ class Health:
         for check, checked in member.checks.items():
             checked.due_at = min(checked.due_at, now + wanted[check])
 
-    def _interval(self, policy: Policy, check: Check) -> float:
-        return max(policy.intervals()[check], len(self._members) / CHECKS_PER_S)
+    def _spread(self, policy: Policy, check: Check) -> float:
+        """An interval, a little longer or shorter each time."""
+        interval_s = max(policy.intervals()[check], len(self._members) / CHECKS_PER_S)
+        return interval_s * (1 - JITTER / 2 + JITTER * next(self._jitter))

@@ -14,17 +14,16 @@ from aiortsp.rtsp.errors import RTSPConnectionError, RTSPError, RTSPResponseErro
 from aiortsp.rtsp.sdp import SDP
 
 from rtspdsr.core.health import Outcome
+from rtspdsr.probe.limits import END_S, PLAY_S
 from rtspdsr.probe.media import DatagramMedia, InterleavedMedia, MarkedConnection
 from rtspdsr.probe.reception import Reception
 from rtspdsr.probe.way import Unanswered, Way, in_time, unanswered, unconnected, why
 
-PLAY_S = 12.0  # for all of it but its end
 ANSWER_S = 3.0  # for one answer
 FIRST_RTP_S = 5.0  # a live stream waits for its next key picture
 LISTEN_S = 2.0
 LISTEN_STEP_S = 0.05
 PACKETS_MAX = 20_000  # heard enough, whatever the time
-END_S = 2.0  # for a SETUP on its way, and again for TEARDOWN
 UNSUPPORTED_TRANSPORT = 461
 UNAUTHORIZED = 401
 CONNECTION = "connection"  # the step before any request

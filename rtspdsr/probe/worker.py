@@ -50,11 +50,11 @@ class Worker:
 
     async def _make(self, number: int, order: dict[str, Any]) -> None:
         try:
-            outcome = await _outcome(order)
-        except Exception as error:  # noqa: BLE001 - without an outcome its backend is never checked again
+            told: dict[str, Any] = {"outcome": _plain(await _outcome(order))}
+        except Exception as error:  # noqa: BLE001 - without an answer its backend is not checked for long
             traceback.print_exc()
-            outcome = Outcome(problem=f"cannot be checked: {type(error).__name__}: {error}")
-        self._answer(json.dumps({"order": number, "outcome": _plain(outcome)}))
+            told = {"unmade": f"{type(error).__name__}: {error}"}
+        self._answer(json.dumps({"order": number, **told}))
 
 
 async def _outcome(order: dict[str, Any]) -> Outcome:

@@ -16,6 +16,8 @@ from rtspdsr.core.health import Check, Health, Order, Outcome
 from rtspdsr.dataplane.dataplane import Dataplane, Sizes
 from rtspdsr.model import BackendState
 from rtspdsr.network.neighbours import NeighbourChange
+from rtspdsr.probe.prober import Unmade
+from rtspdsr.probe.way import Way
 from tests.dataplane.conftest import Wire
 
 pytestmark = pytest.mark.kernel
@@ -138,3 +140,33 @@ def test_what_checks_find_decides_who_takes_new_clients_until_checks_are_switche
     stand.configure(config(["192.0.2.11"], ["192.0.2.12"], health={"check": "none"}))
     assert [one.name for one in stand.fleet.usable(stand.fleet.services[0])] == ["a", "b"]
     assert not [event for event in stand.said if isinstance(event, BackendUp)]
+
+
+async def test_a_check_that_cannot_be_made_is_told_and_not_held_against_its_backend(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks = stand.configure(
+        config(["192.0.2.11"], ["192.0.2.12"], health={"fall": 1, "probe_url": f"rtsp://{VIP4}/x"})
+    )
+    played: dict[int, Outcome | Exception] = {1: Unmade("it hung"), 2: Outcome(), 3: TypeError("a fault")}
+
+    async def play(way: Way, _url: str) -> Outcome:
+        outcome = played[way.mark & 0xFF]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(checks._prober, "play", play)
+    order = Order(1, Check.PLAY)
+    stand.health.due(1e9)
+    for backend_id in (1, 2):
+        await checks._make(Order(backend_id, Check.PLAY))
+    played[1] = played[3]
+    await checks._make(order)
+    assert not stand.health.is_down(1)
+    assert [event.problem for event in stand.said if isinstance(event, ChecksHindered)] == [
+        "the check play cannot be made: it hung",
+        "the check play cannot be made: TypeError: a fault",
+    ]
+    assert checks.unmade == 2
+    assert order in stand.health.due(2e9)

@@ -47,6 +47,7 @@ def test_a_service_is_not_ready_when_one_backend_is_taken_out_and_the_other_is_d
         dataplane=stand.dataplane,
         fleet=stand.fleet,
         health=unasked,
+        checks=unasked,
         standings=unasked,
         tracker=unasked,
         applier=unasked,

@@ -250,3 +250,19 @@ def test_whatever_checks_find_somebody_always_takes_clients_and_states_alternate
                 down.remove(event.backend_id)
         assert down == {one for one in (1, 2, 3) if health.is_down(one)}
         assert len(down) < 3
+
+
+def test_a_check_that_could_not_be_made_changes_nothing_and_is_due_an_interval_later() -> None:
+    clinic = Clinic()
+    clinic.wait(3.0)
+    orders: list[Order] = []
+    while not orders:
+        clinic.now += STEP_S
+        orders = clinic.health.due(clinic.now)
+    for _ in range(10 * POLICY.fall):
+        for order in orders:
+            clinic.health.forgo(order, clinic.now)
+        assert not set(orders) & set(clinic.health.due(clinic.now + POLICY.interval_s - STEP_S))
+        clinic.now += 1.1 * POLICY.interval_s
+        assert set(orders) <= set(clinic.health.due(clinic.now))
+    assert clinic.down() == []

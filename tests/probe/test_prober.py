@@ -1,13 +1,15 @@
 """The checks that play, made by a process of their own: same outcomes, nothing left whatever ends it."""
 
 import asyncio
+import signal
+import sys
 from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
-from rtspdsr.probe.prober import Prober
+from rtspdsr.probe.prober import Prober, Unmade
 from rtspdsr.probe.way import Way
 from tests.probe.server import VIP, Server, running
 
@@ -17,6 +19,11 @@ PATIENCE_S = 20.0
 
 def way(server: Server) -> Way:
     return Way(vip=ip_address(VIP), port=server.port)
+
+
+def process(prober: Prober) -> asyncio.subprocess.Process:
+    assert prober._worker is not None
+    return prober._worker._process
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -71,16 +78,47 @@ async def test_a_process_that_dies_is_started_again_and_the_check_is_made() -> N
     async with running(Server()) as server, Prober() as prober:
         playing = asyncio.ensure_future(prober.play(way(server), URL))
         await until(lambda: server.sessions)
-        assert prober._process is not None
-        prober._process.kill()
+        process(prober).kill()
         assert (await playing).problem == ""
+
+
+async def test_a_process_that_hangs_is_ended_and_the_next_check_has_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The check that waited for it tells nothing of its backend; one made beside it is made again."""
+    async with running(Server()) as server, Prober() as prober, asyncio.timeout(3 * PATIENCE_S):
+        assert (await prober.describe(way(server), 5.0, URL)).problem == ""
+        monkeypatch.setattr("rtspdsr.probe.prober.SLACK_S", -15.0)  # one second for a play
+        beside = asyncio.ensure_future(prober.describe(way(server), 25.0, URL))
+        process(prober).send_signal(signal.SIGSTOP)
+        with pytest.raises(Unmade, match=r"gave no outcome within 1 s: it hung, and was ended"):
+            await prober.play(way(server), URL)
+        assert (await beside).problem == ""
+        monkeypatch.undo()
+        assert (await prober.play(way(server), URL)).problem == ""
+
+
+@pytest.mark.parametrize(
+    "said", ["nonsense", "[]", '{"order": 1}', "x" * (1 << 17)], ids=["text", "list", "empty", "long"]
+)
+async def test_what_the_process_says_beside_outcomes_costs_none(
+    said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A word of some library on standard output, say."""
+    talker = tmp_path / "talker"
+    talker.write_text(f"#!/bin/sh\nprintf '%s\\n' '{said}'\nexec {sys.executable} \"$@\"\n")
+    talker.chmod(0o755)
+    monkeypatch.setattr("rtspdsr.probe.prober.sys.executable", str(talker))
+    async with running(Server()) as server, Prober() as prober:
+        for _ in range(2):
+            assert (await prober.describe(way(server), 10.0, URL)).problem == ""
 
 
 async def test_a_process_that_cannot_live_is_said_not_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rtspdsr.probe.prober.sys.executable", "/bin/false")
     async with running(Server()) as server, Prober() as prober:
-        outcome = await prober.play(way(server), URL)
-    assert outcome.problem.startswith("cannot be checked: the process that plays has died")
+        with pytest.raises(Unmade, match="the process that plays has died, twice"):
+            await prober.play(way(server), URL)
 
 
 async def test_a_process_that_cannot_be_started_is_said_not_to(
@@ -88,13 +126,13 @@ async def test_a_process_that_cannot_be_started_is_said_not_to(
 ) -> None:
     monkeypatch.setattr("rtspdsr.probe.prober.sys.executable", str(tmp_path / "gone"))
     async with running(Server()) as server, Prober() as prober:
-        outcome = await prober.play(way(server), URL)
-    assert outcome.problem.startswith("cannot be checked: the process that plays cannot be started: No such")
+        with pytest.raises(Unmade, match="the process that plays cannot be started: No such"):
+            await prober.play(way(server), URL)
 
 
 async def test_a_check_that_fails_by_a_fault_of_ours_is_answered_all_the_same() -> None:
     """Each check is ordered again when its outcome is in: without one, its backend is never judged again."""
     async with running(Server()) as server, Prober() as prober, asyncio.timeout(PATIENCE_S):
-        outcome = await prober.play(way(server), "rtsp://[bad/clip")
-        assert outcome.problem.startswith("cannot be checked: ValueError: ")
+        with pytest.raises(Unmade, match=r"^ValueError: "):
+            await prober.play(way(server), "rtsp://[bad/clip")
         assert (await prober.play(way(server), URL)).problem == ""
