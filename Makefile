@@ -23,7 +23,7 @@ BUSY := 75
 alone = flock --nonblock --close --conflict-exit-code $(BUSY) $(LOCK) $(1) || { status=$$?; \
 	((status != $(BUSY))) || echo "error: another demo, test, fuzz or benchmark run holds $(LOCK)" >&2; exit $$status; }
 
-.PHONY: help demo test test-deb bench fuzz check build deb docs clean distclean setup system root
+.PHONY: help demo test test-deb bench fuzz check build deb docs clean distclean setup system peers root
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,7 +37,7 @@ test: root setup ## run all tests, with real servers and players in the lab
 test-deb: root setup ## build the Debian package, and try it in a clean Debian 12 with systemd
 	@$(VENV)/bin/python -m pytest deploy/tests $(ARGS)
 
-bench: root setup ## measure; make bench ARGS='forwarding --report FILE' for one part
+bench: root setup peers ## measure; make bench ARGS='forwarding --report FILE' for one part
 	@$(call alone,$(VENV)/bin/python -m tests.bench $(ARGS))
 
 fuzz: root setup $(GUIDE) ## hostile input by the million; make fuzz ARGS='frames --count 2000000 --seed 7'
@@ -78,6 +78,9 @@ root:
 
 system:
 	@apt/install-missing
+
+peers: system
+	@apt/install-missing bench.txt
 
 $(READY): pyproject.toml hatch_build.py | system
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)

@@ -191,16 +191,16 @@ def test_nothing_is_installed_when_nothing_is_missing() -> None:
     assert ran.stdout + ran.stderr == ""
 
 
-def test_what_is_missing_is_named_to_one_who_may_not_install_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", [None, "bench.txt"])
+def test_what_is_missing_is_named_to_one_who_may_not_install_it(tmp_path: Path, named: str | None) -> None:
     shutil.copy(ROOT / "apt/install-missing", tmp_path)
-    (tmp_path / "packages.txt").write_text("# none such\nbash\nno-such-package  # here\n")
+    (tmp_path / (named or "packages.txt")).write_text("# none such\nbash\nno-such-package  # here\n")
     for path in (tmp_path, *tmp_path.parents):
         if path.is_relative_to("/tmp/pytest-of-root"):
             path.chmod(0o755)
 
-    ran = subprocess.run(
-        [tmp_path / "install-missing"], check=False, capture_output=True, text=True, user="nobody", cwd="/"
-    )
+    command = [str(tmp_path / "install-missing"), *([named] if named else [])]
+    ran = subprocess.run(command, check=False, capture_output=True, text=True, user="nobody", cwd="/")
 
     assert ran.returncode == 1
     assert "sudo apt-get install -y no-such-package" in ran.stderr
