@@ -1,4 +1,5 @@
-"""The daemon's ear for its operator: a JSON API over HTTP, on a Unix socket for root and its group.
+"""The daemon's ear for its operator: a JSON API over HTTP, on a Unix socket for root and its group, and over
+TCP, where that is configured, for who has the token.
 
 To add a route: describe what is asked as a model (``asked.py``) and what is answered as a ``TypedDict``
 (``answers.py``), write the handler, and put one ``Route`` in the table of ``routes.py``. The application, the

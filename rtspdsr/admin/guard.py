@@ -8,7 +8,7 @@ configured name, so that nobody rebinds a name of theirs to us, and an Origin mu
 
 import hmac
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from rtspdsr.admin.attempts import WHILE_S, WRONG_MAX, Attempts
 from rtspdsr.errors import ConfigError
 
 COOKIE = "rtspdsr"
@@ -59,14 +60,21 @@ class Guard:
     """Lets a request pass, or refuses it.
 
     token: what is needed; None where the way in is guarded otherwise
+    tell:  is told of wrong tokens
     """
 
-    def __init__(self, token: str | None, hosts: Collection[str] = ()) -> None:
-        self._token = token
+    def __init__(
+        self, token: str | None, hosts: Collection[str] = (), tell: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._token, self._tell = token, tell
+        self._attempts = Attempts()
         self._hosts = {*OWN_NAMES, *(host.lower() for host in hosts)}
 
     def check(self, request: web.Request, *, public: bool) -> None:
-        """Raises HTTPForbidden or HTTPUnauthorized with the reason. ``public`` takes no token."""
+        """Raises HTTPForbidden, HTTPUnauthorized or HTTPTooManyRequests with the reason.
+
+        public: it takes no token
+        """
         self._check_host(request)
         origin = request.headers.get("Origin")
         if origin is not None and origin.partition("://")[2] != request.host:
@@ -78,11 +86,14 @@ class Guard:
         if origin is None and request.method not in ("GET", "HEAD"):
             raise web.HTTPForbidden(reason="a change by a login's cookie takes an Origin header")
 
-    def log_in(self, token: str, now: float) -> str | None:
-        """The value of a new login's cookie; None where none is needed. Raises HTTPUnauthorized."""
+    def log_in(self, token: str, address: str, now: float) -> str | None:
+        """The value of a new login's cookie; None where none is needed.
+
+        Raises HTTPUnauthorized, HTTPTooManyRequests.
+        """
         if self._token is None:
             return None
-        if not hmac.compare_digest(token.encode(), self._token.encode()):
+        if not self._is_token(token.encode(), address):
             raise web.HTTPUnauthorized(reason="this is not the token in admin.token_file")
         return self._signed(int(now) + LOGIN_S)
 
@@ -93,9 +104,20 @@ class Guard:
 
     def _bears_token(self, request: web.Request) -> bool:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        expected = (self._token or "").encode()
-        same = hmac.compare_digest(_octets(token.strip()), expected)
-        return scheme.lower() == "bearer" and same
+        return scheme.lower() == "bearer" and self._is_token(_octets(token.strip()), request.remote or "")
+
+    def _is_token(self, given: bytes, address: str) -> bool:
+        """Whether this is the token; of an address that gave too many wrong ones, none is looked at."""
+        now = time.monotonic()
+        if self._attempts.too_many(address, now):
+            raise web.HTTPTooManyRequests(
+                reason=f"{WRONG_MAX} wrong tokens came from {address}; try again in {WHILE_S:.0f} s"
+            )
+        if hmac.compare_digest(given, (self._token or "").encode()):
+            return True
+        self._attempts.wrong(address, now)
+        self._tell(f"a wrong token came from {address}")
+        return False
 
     def _is_logged_in(self, request: web.Request) -> bool:
         cookie = request.cookies.get(COOKIE, "")

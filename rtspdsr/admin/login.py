@@ -15,11 +15,12 @@ async def log_in(call: Call[Login]) -> web.Response:
 
     On the Unix socket, where no token is needed, there is none.
     """
-    cookie = call.request.app[GUARD].log_in(call.asked.token, time.time())
+    request = call.request
+    cookie = request.app[GUARD].log_in(call.asked.token, request.remote or "", time.time())
     answer: LoggedIn = {"expires_s": None if cookie is None else LOGIN_S}
     response = web.json_response(answer)
     if cookie is not None:
-        secure = call.request.headers.get("X-Forwarded-Proto") == "https"
+        secure = request.headers.get("X-Forwarded-Proto") == "https"
         response.set_cookie(
             COOKIE, cookie, max_age=LOGIN_S, httponly=True, samesite="Strict", secure=secure, path="/"
         )

@@ -81,8 +81,16 @@ def rendered(figures: Figures, accepted: str = "") -> tuple[bytes, str]:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Figured(figures))
     ProcessCollector(registry=registry)
-    encode, content_type = choose_encoder(accepted)
+    encode, content_type = _encoder(accepted)
     return encode(registry), content_type
+
+
+def _encoder(accepted: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
+    """What writes the text; of a version that is no number, the library's choice is a TypeError."""
+    try:
+        return choose_encoder(accepted)
+    except TypeError:
+        return choose_encoder("")
 
 
 class Figured(Collector):

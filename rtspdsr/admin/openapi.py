@@ -18,6 +18,7 @@ REFUSALS = {
     401: "over TCP, without the token",
     403: "asked by a page of another site, or under a name that is not ours",
     404: "there is nothing of that name",
+    429: "too many wrong tokens came from this address",
 }
 SECURITY = {
     "token": {"type": "http", "scheme": "bearer"},

@@ -65,6 +65,11 @@ class Route:
         return self.method not in READING
 
     @property
+    def streams(self) -> bool:
+        """Whether its answer goes on for as long as somebody listens."""
+        return self.media == "text/event-stream"
+
+    @property
     def places(self) -> frozenset[str]:
         """Names of the parts of its path that vary."""
         parts = (part for part in self.path.split("/") if part.startswith("{"))

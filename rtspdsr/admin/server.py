@@ -16,9 +16,12 @@ from pydantic import ValidationError
 
 from rtspdsr.admin import bundle
 from rtspdsr.admin.asked import Asked
+from rtspdsr.admin.attempts import WHILE_S
+from rtspdsr.admin.connection import IDLE_S, PROTECTION, Connection, Room
 from rtspdsr.admin.feed import Crowded
 from rtspdsr.admin.guard import GUARD, Guard, Listen
 from rtspdsr.admin.monitor import MONITORING
+from rtspdsr.admin.nuisance import Nuisances
 from rtspdsr.admin.operator import Operator
 from rtspdsr.admin.route import Call, Reply, Route
 from rtspdsr.admin.routes import ROUTES
@@ -32,12 +35,7 @@ REQUEST_MAX = 64 << 10  # octets
 TOLD_AT_ONCE = 50  # sessions, some 4 ms
 
 STOP_S = 2.0  # how long requests under way may take once the daemon ends
-PROTECTION = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
+BODY_S = 10.0  # how long a body may take to come
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -59,8 +57,14 @@ class Admin:
         self._operator, self._watch = operator, watch
         self._path, self._listen = directory / SOCKET, listen
         self._totals: asyncio.Task[None] | None = None
+        self._sockets: list[asyncio.Server] = []
+        self._room = Room()
+        self._nuisances = Nuisances()
         self._local = _runner(operator, watch, Guard(None, listen.hosts if listen else ()))
-        self._remote = _runner(operator, watch, Guard(listen.token, listen.hosts)) if listen else None
+        self._remote: web.AppRunner | None = None
+        if listen:
+            guard = Guard(listen.token, listen.hosts, self._nuisances.tell)
+            self._remote = _runner(operator, watch, guard)
 
     async def start(self) -> None:
         """Listen. A socket that an earlier daemon left is replaced; the forwarding core's lock is ours.
@@ -69,10 +73,11 @@ class Admin:
         """
         if self._watch:
             self._totals = asyncio.create_task(tell_totals(self._watch, self._operator.failed))
+        loop = asyncio.get_running_loop()
         await self._local.setup()
         try:
             self._path.unlink(missing_ok=True)
-            await web.UnixSite(self._local, str(self._path)).start()
+            self._sockets.append(await loop.create_unix_server(self._of_local, str(self._path)))
             self._path.chmod(MODE)
         except OSError as error:
             raise AdminError(
@@ -82,7 +87,8 @@ class Admin:
             await self._remote.setup()
             where = self._listen
             try:
-                await web.TCPSite(self._remote, where.address, where.port).start()
+                listening = await loop.create_server(self._of_remote, where.address, where.port)
+                self._sockets.append(listening)
             except OSError as error:
                 raise AdminError(
                     f"cannot listen at {where.address} port {where.port}: {error.strerror}; "
@@ -94,19 +100,28 @@ class Admin:
         if self._watch and self._totals:
             self._watch.feed.close()
             self._totals.cancel()
+        for one in self._sockets:
+            one.close()
         await self._local.cleanup()
         if self._remote:
             await self._remote.cleanup()
         self._path.unlink(missing_ok=True)
 
+    def _of_local(self) -> Connection:
+        return Connection(_server(self._local), self._nuisances)
+
+    def _of_remote(self) -> Connection:
+        assert self._remote is not None
+        return Connection(_server(self._remote), self._nuisances, self._room, keepalive_timeout=IDLE_S)
+
 
 def _runner(operator: Operator, watch: Watch | None, guard: Guard) -> web.AppRunner:
-    return web.AppRunner(
-        application(operator, watch, guard),
-        access_log=None,
-        shutdown_timeout=STOP_S,
-        auto_decompress=False,  # who has not shown a token yet may not have us unpack anything
-    )
+    return web.AppRunner(application(operator, watch, guard), shutdown_timeout=STOP_S)
+
+
+def _server(runner: web.AppRunner) -> web.Server:
+    assert runner.server is not None
+    return runner.server
 
 
 def application(operator: Operator, watch: Watch | None, guard: Guard) -> web.Application:
@@ -125,7 +140,10 @@ def application(operator: Operator, watch: Watch | None, guard: Guard) -> web.Ap
         made[WATCH] = watch
     made.on_response_prepare.append(_protect)
     for route, handler in handlers:
-        made.router.add_route(route.method, route.path, handler)
+        if route.method == "GET":
+            made.router.add_get(route.path, handler, allow_head=not route.streams)
+        else:
+            made.router.add_route(route.method, route.path, handler)
     for path in bundle.PATHS:
         made.router.add_get(path, page.answer)
     return made
@@ -144,7 +162,7 @@ async def _protect(_request: web.Request, response: web.StreamResponse) -> None:
     """Say what a browser may do with an answer, unless the answer says so itself."""
     for name, value in PROTECTION.items():
         response.headers.setdefault(name, value)
-    response.headers["Server"] = "rtspdsr"  # versions are nobody's business
+    response.headers["Server"] = PROTECTION["Server"]  # aiohttp has put its own there already
 
 
 def _handler(route: Route, operator: Operator) -> Handler:
@@ -168,9 +186,12 @@ async def _asked(route: Route, request: web.Request) -> Asked:
     values: dict[str, Any] = {**request.query}
     if route.changes:
         try:
-            body = json.loads(await request.read()) if request.can_read_body else {}
+            async with asyncio.timeout(BODY_S):
+                body = json.loads(await request.read()) if request.can_read_body else {}
         except (ValueError, RecursionError, web.RequestPayloadError) as error:
             raise AdminError(f"the body is no JSON: {error}") from error
+        except TimeoutError:
+            raise web.HTTPRequestTimeout(reason=f"the body did not come within {BODY_S:.0f} s") from None
         if not isinstance(body, dict):
             raise AdminError("the body should be a JSON object")
         values = body
@@ -223,5 +244,5 @@ def _errors(operator: Operator) -> Any:
 
 
 def _refusal(status: int, problem: str) -> web.Response:
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": f"{WHILE_S:.0f}"}}.get(status)
     return web.json_response({"error": problem}, status=status, headers=headers)

@@ -21,7 +21,10 @@ from tests.admin.lookout import Lookout
 TOKEN = "0123456789abcdef0123456789abcdef"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 #: Answered to whom has no token: the login, which takes it, and what tells nothing.
-PUBLIC = {("POST", "/v1/login"), ("GET", "/healthz"), ("GET", "/readyz")}
+PUBLIC = {
+    ("POST", "/v1/login"),
+    *((method, path) for method in ("GET", "HEAD") for path in ("/healthz", "/readyz")),
+}
 
 
 def routes() -> list[tuple[str, str]]:
@@ -212,13 +215,13 @@ async def test_a_wrong_token_logs_nobody_in(remote: ClientSession) -> None:
 
 
 async def test_a_login_ends(remote: ClientSession) -> None:
-    over = Guard(TOKEN).log_in(TOKEN, now=1_700_000_000.0)
+    over = Guard(TOKEN).log_in(TOKEN, "192.0.2.1", now=1_700_000_000.0)
     cookie = SimpleCookie({COOKIE: over or ""})[COOKIE].coded_value
     assert await asked(remote, "GET", "/v1/status", headers={"Cookie": f"{COOKIE}={cookie}"}) == 401
 
 
 async def test_a_login_by_another_token_is_none(remote: ClientSession) -> None:
-    other = Guard("x" * 32).log_in("x" * 32, now=4_000_000_000.0)
+    other = Guard("x" * 32).log_in("x" * 32, "192.0.2.1", now=4_000_000_000.0)
     assert await asked(remote, "GET", "/v1/status", headers={"Cookie": f"{COOKIE}={other}"}) == 401
 
 

@@ -114,6 +114,20 @@ def test_openmetrics_is_valid_too() -> None:
     assert "rtspdsr_pins" in {family.name for family in families}
 
 
+@pytest.mark.parametrize(
+    "accepted",
+    [
+        "application/openmetrics-text;version=zz",
+        "text/plain;version=zz",
+        "application/openmetrics-text;version=",
+    ],
+)
+def test_a_version_that_is_none_is_answered_all_the_same(accepted: str) -> None:
+    text, content_type = rendered(figures(), accepted)
+    assert content_type.startswith(("text/plain", "application/openmetrics-text"))
+    assert b"rtspdsr_pins " in text
+
+
 async def test_they_are_answered_with_the_type_of_their_text(admin: Path) -> None:
     async with (
         ClientSession("http://rtspdsr", connector=UnixConnector(str(admin / "admin.sock"))) as session,
