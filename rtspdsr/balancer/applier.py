@@ -1,12 +1,14 @@
 """Puts events in force: effects in the forwarding core, facts in the session log and the journal.
 
 The only place where what the deciding code says becomes a change. An effect that the kernel refuses costs
-that effect alone: it is counted and told, and whatever else was said still happens.
+that effect alone, and a fault of whoever looks on, of the log or of the journal costs none: it is counted and
+told, and whatever else was said still happens.
 """
 
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from rtspdsr.balancer.journal import Journal
 from rtspdsr.core.events import (
@@ -30,16 +32,18 @@ from rtspdsr.dataplane.dataplane import Dataplane
 from rtspdsr.errors import DataplaneError, MapFull
 from rtspdsr.sessionlog import SessionLog
 
+T = TypeVar("T")
+
 REPEAT_S = 1.0  # what repeats is counted, and told once in this time
 
 
 class Applier:
     """Between what is decided and what happens.
 
-    speak:   sends what is ordered in the name of a client or its VIP
-    note:    is shown every event, before it is put in force
-    faults:  exceptions of ours that were survived
-    refused: effects that the kernel refused, because a map is full or otherwise
+    speak:     sends what is ordered in the name of a client or its VIP
+    onlookers: are shown every event, each before it is put in force
+    faults:    exceptions of ours that were survived
+    refused:   effects that the kernel refused, because a map is full or otherwise
     """
 
     def __init__(
@@ -49,30 +53,40 @@ class Applier:
         log: SessionLog,
         journal: Journal,
         speak: Callable[[Effect], None],
-        note: Callable[[Event], None],
+        onlookers: Sequence[Callable[[Event], None]],
     ) -> None:
         self._dataplane, self._tracker = dataplane, tracker
         self._log, self._journal = log, journal
-        self._speak, self._note = speak, note
+        self._speak, self._onlookers = speak, onlookers
         self._told: dict[str, float] = {}
         self.faults = self.refused = 0
 
     def apply(self, events: Iterable[Event]) -> None:
-        """Put events in force, in their order."""
+        """Put events in force, in their order. Never raises."""
         changed: dict[str, None] = {}
         for event in events:
-            self._note(event)
+            for show in self._onlookers:
+                self._survive(show, event)
             if isinstance(event, Effect):
-                self._effect(event)
+                self._survive(self._effect, event)
                 continue
-            self._log.write(event)
+            self._survive(self._log.write, event)
             if isinstance(event, SessionSummary):
                 changed.pop(event.session, None)
-                self._journal.end(event.session)
+                self._survive(self._journal.end, event.session)
             elif isinstance(event, SessionEvent) and event.session in self._tracker.sessions:
                 changed[event.session] = None
         for name in changed:
-            self._journal.write(name, self._tracker.snapshot(name))
+            self._survive(self._keep, name)
+
+    def _keep(self, session: str) -> None:
+        self._journal.write(session, self._tracker.snapshot(session))
+
+    def _survive(self, do: Callable[[T], None], value: T) -> None:
+        try:
+            do(value)
+        except Exception as error:  # noqa: BLE001 - nothing that follows is lost for a fault of ours
+            self.failed(error)
 
     def failed(self, error: Exception) -> None:
         """Survive a fault of ours, and tell of it."""

@@ -78,6 +78,7 @@ from rtspdsr.core.events import (
 )
 from rtspdsr.core.health import Health
 from rtspdsr.core.standing import Standings
+from rtspdsr.core.tally import Tally
 from rtspdsr.core.tracker import Tracker
 from rtspdsr.dataplane.bpffs import Home
 from rtspdsr.dataplane.dataplane import Dataplane
@@ -113,13 +114,13 @@ class Balancer:
         )
         self.fleet = Fleet(dataplane, registry, self._changed)
         self.tracker = Tracker(settings.limits(config), _names())
-        self._placing = Placing(dataplane, self.tracker, self.fleet, self._changed, self.apply)
+        self._placing = Placing(dataplane, self.tracker, self.fleet, self._changed, self.apply, self.failed)
         self._tables = SlotTables(dataplane, self._placing.usable, self.fleet.is_withdrawn, self._filled)
         self.health = Health(jitter())
         self._standings = Standings()
         self._history = History()
         self._checks = Checks(self.fleet, self.health, self.apply, config)
-        self._evictor = Evictor(self.fleet, self.health, self.tracker, dataplane, self.apply)
+        self._evictor = Evictor(self.fleet, self.health, self.tracker, dataplane, self.apply, self.failed)
         administration = Administration(settings.journal_directory(config))
         self._drainer = Drainer(self.fleet, self.tracker, dataplane, administration, self.apply, self.failed)
         self._impersonator = Impersonator(self.fleet, dataplane)
@@ -131,7 +132,15 @@ class Balancer:
             client_name=client_name(config.log.client_addresses, config.daemon.state_dir),
         )
         self._chronicle = Chronicle(self.tracker, self.fleet)
-        self._applier = Applier(dataplane, self.tracker, log, journal, self._impersonator.perform, self._note)
+        tally = Tally()
+        onlookers = (
+            tally.note,
+            self._standings.note,
+            self._chronicle.note,
+            self._placing.note,
+            self._drainer.note,
+        )
+        self._applier = Applier(dataplane, self.tracker, log, journal, self._impersonator.perform, onlookers)
         self._neighbours = Neighbours(config.dataplane.interfaces)
         self._announcer = Announcer()
         self._stop, self._reload = asyncio.Event(), asyncio.Event()
@@ -154,6 +163,7 @@ class Balancer:
             interfaces=config.dataplane.interfaces,
             modes=self._modes,
             started_at=self._started_at,
+            tally=tally,
         )
         log.add(self._meter.feed)
 
@@ -288,14 +298,6 @@ class Balancer:
         """Put events in force."""
         self._applier.apply(events)
 
-    def _note(self, event: Event) -> None:
-        """Show an event to those who look on."""
-        self._meter.tally.note(event)
-        self._standings.note(event)
-        self._chronicle.note(event)
-        self._placing.note(event)
-        self._drainer.note(event)
-
     def _receive(self, segment: Segment) -> None:
         self.apply(self.tracker.receive(segment, _now()))
 
@@ -355,15 +357,21 @@ class Balancer:
 
     async def _watch(self) -> None:
         while True:
-            limit = self._config.dataplane.pins_max
-            if self._dataplane.pins > FILLING * limit:
-                self._applier.fills("pins", self._dataplane.pins, limit)
-            backends = {one.service_id: [it.backend_id for it in one.backends] for one in self.fleet.services}
-            self.apply(self._standings.judge(backends, _now()))
-            if self.fleet.leaving:
-                pinned = await asyncio.to_thread(self._dataplane.pinned_backends)
-                self.fleet.retire(pinned)
+            try:
+                await self._look()
+            except Exception as error:  # noqa: BLE001 - looked at again in a moment
+                self.failed(error)
             await asyncio.sleep(WATCH_S)
+
+    async def _look(self) -> None:
+        limit = self._config.dataplane.pins_max
+        if self._dataplane.pins > FILLING * limit:
+            self._applier.fills("pins", self._dataplane.pins, limit)
+        backends = {one.service_id: [it.backend_id for it in one.backends] for one in self.fleet.services}
+        self.apply(self._standings.judge(backends, _now()))
+        if self.fleet.leaving:
+            pinned = await asyncio.to_thread(self._dataplane.pinned_backends)
+            self.fleet.retire(pinned)
 
     # --- what an operator asks
 

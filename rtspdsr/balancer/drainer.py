@@ -38,7 +38,7 @@ T = TypeVar("T")
 class Drainer:
     """All backends that are taken out, from ``run`` to its cancelling.
 
-    failed: is told of a fault that costs no session
+    failed: is told of a fault of ours, or of the disk's, which costs no session
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class Drainer:
         self._changing = asyncio.Lock()
         self._wake = asyncio.Event()
         self._unsaved = False
+        self._looked_at = 0.0
 
     def configure(self, config: Config) -> None:
         """Take over what is configured; a backend that is so no longer loses its state."""
@@ -157,19 +158,24 @@ class Drainer:
 
     async def run(self) -> None:
         """Look and end, for ever."""
-        looked_at = 0.0
         while True:
-            if self._unsaved:
-                await self._save()
-            if not self.drains and not self._endings:
+            if not self.drains and not self._endings and not self._unsaved:
                 self._wake.clear()
                 await self._wake.wait()
-            if time.monotonic() - looked_at >= LOOK_S:
-                looked_at = time.monotonic()
-                await self._look()
-            await self._step()
-            await self._let_go()
+            try:
+                await self._work()
+            except Exception as error:  # noqa: BLE001 - done again in a moment
+                self._failed(error)
             await asyncio.sleep(STEP_S)
+
+    async def _work(self) -> None:
+        if self._unsaved:
+            await self._save()
+        if time.monotonic() - self._looked_at >= LOOK_S:
+            self._looked_at = time.monotonic()
+            await self._look()
+        await self._step()
+        await self._let_go()
 
     async def _save(self) -> None:
         async with self._changing:

@@ -25,7 +25,10 @@ Apply = Callable[[Iterable[Event]], None]
 
 
 class Evictor:
-    """Looks after the clients of dead backends, from ``run`` to its cancelling."""
+    """Looks after the clients of dead backends, from ``run`` to its cancelling.
+
+    failed: is told of a fault of ours, which costs one look
+    """
 
     def __init__(
         self,
@@ -34,9 +37,10 @@ class Evictor:
         tracker: Tracker,
         dataplane: Dataplane,
         apply: Apply,
+        failed: Callable[[Exception], None],
     ) -> None:
         self._fleet, self._health, self._tracker = fleet, health, tracker
-        self._dataplane, self._apply = dataplane, apply
+        self._dataplane, self._apply, self._failed = dataplane, apply, failed
         self._eviction = Eviction(tracker.on)
         self._terms: dict[int, Terms] = {}
 
@@ -57,7 +61,10 @@ class Evictor:
         """Look, for ever."""
         await self._fleet.settled.wait()  # before, a backend is unknown and not dead
         while True:
-            await self._look()
+            try:
+                await self._look()
+            except Exception as error:  # noqa: BLE001 - looked at again in a moment
+                self._failed(error)
             await asyncio.sleep(LOOK_S)
 
     async def _look(self) -> None:

@@ -45,7 +45,7 @@ class Meter:
     interfaces: those that XDP is to be attached to
     modes:      how XDP is attached, by interface
     started_at: seconds on the monotonic clock
-    tally:      is to be shown every event
+    tally:      is shown every event
     feed:       is to be handed every line of the session log
     """
 
@@ -62,7 +62,7 @@ class Meter:
     interfaces: Sequence[str]
     modes: Mapping[str, str]
     started_at: float
-    tally: Tally = field(default_factory=Tally)
+    tally: Tally
     feed: Feed = field(default_factory=Feed)
 
     def liveness(self) -> LivenessAnswer:

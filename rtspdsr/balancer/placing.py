@@ -44,6 +44,7 @@ class Placing:
     """The schedules of one daemon.
 
     changed: is told of a service whose weights have changed by a slow start
+    failed:  is told of a fault of ours, which leaves one service's as they were
     """
 
     def __init__(
@@ -53,9 +54,10 @@ class Placing:
         fleet: Fleet,
         changed: Callable[[Service], None],
         apply: Callable[[Iterable[Event]], None],
+        failed: Callable[[Exception], None],
     ) -> None:
         self._schedules, self._tracker, self._fleet = dataplane.schedules, tracker, fleet
-        self._changed, self._apply = changed, apply
+        self._changed, self._apply, self._failed = changed, apply, failed
         self._allotment = Allotment()
         self._slow = SlowStart()
         self._usable: dict[int, bool] = {}
@@ -87,14 +89,20 @@ class Placing:
         """Keep them in force, for ever."""
         while True:
             for service in self._fleet.services:
-                self.look(service)
+                self._try(service)
                 await asyncio.sleep(0)
             await asyncio.sleep(LOOK_S)
 
     def settle(self) -> None:
         """Put every service's schedule in force."""
         for service in self._fleet.services:
+            self._try(service)
+
+    def _try(self, service: Service) -> None:
+        try:
             self.look(service)
+        except Exception as error:  # noqa: BLE001 - the others' are kept in force all the same
+            self._failed(error)
 
     def look(self, service: Service) -> None:
         """Put one service's in force, as far as anything has changed."""

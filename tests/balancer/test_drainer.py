@@ -36,6 +36,7 @@ class Stand:
     def __init__(self, dataplane: Dataplane, state: Path) -> None:
         self.dataplane = dataplane
         self.said: list[Event] = []
+        self.faults: list[Exception] = []
         self.fleet = Fleet(dataplane, Registry(SIZES.services, SIZES.backends, {}, {}), self._changed)
         self.tables = SlotTables(dataplane, self.fleet.usable, self.fleet.is_withdrawn, self._filled)
         self.tracker = Tracker(TrackerLimits(), (f"s{number}" for number in count(1)))
@@ -76,7 +77,7 @@ class Stand:
         self._apply([TableFilled(at=0.0, service_id=0, shares=shares)])
 
     def _failed(self, error: Exception) -> None:
-        raise error
+        self.faults.append(error)
 
 
 @pytest.fixture
@@ -87,10 +88,11 @@ def dataplane(wire: Wire) -> Iterable[Dataplane]:
 
 
 @pytest.fixture
-async def stand(dataplane: Dataplane, tmp_path: Path) -> Stand:
+async def stand(dataplane: Dataplane, tmp_path: Path) -> AsyncIterator[Stand]:
     made = Stand(dataplane, tmp_path)
     await made.tables.settle()
-    return made
+    yield made
+    assert made.faults == []
 
 
 @asynccontextmanager
@@ -203,3 +205,18 @@ async def test_an_empty_backend_is_told_to_be_so(stand: Stand) -> None:
     async with running(stand):
         await stand.want("cam-11", AdminState.MAINT)
         await until(lambda: bool(of(BackendDrained, stand.said)))
+
+
+async def test_a_fault_while_it_looks_is_told_and_it_looks_again(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(*_: object) -> list[Event]:
+        raise ZeroDivisionError
+
+    await stand.want("cam-11", AdminState.DRAIN)
+    monkeypatch.setattr(stand.drainer.drains, "look", look)
+    monkeypatch.setattr("rtspdsr.balancer.drainer.LOOK_S", 0.0)
+    async with running(stand):
+        await until(lambda: len(stand.faults) > 1)
+    assert {type(one) for one in stand.faults} == {ZeroDivisionError}
+    stand.faults.clear()

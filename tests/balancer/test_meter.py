@@ -57,6 +57,7 @@ def test_a_service_is_not_ready_when_one_backend_is_taken_out_and_the_other_is_d
         interfaces=("eth0",),
         modes={"eth0": "native"},
         started_at=0.0,
+        tally=unasked,
     )
     assert one.readiness()["ready"]
     stand.fleet.administer(1, AdminState.DRAIN, closed=False)

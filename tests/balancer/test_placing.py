@@ -1,5 +1,6 @@
 """Schedules put in force: what the forwarding core reads of turns, rooms and slow starts; on real maps."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from itertools import count
@@ -17,6 +18,7 @@ from rtspdsr.core.tracker import Tracker, TrackerLimits
 from rtspdsr.dataplane import layout
 from rtspdsr.dataplane.dataplane import Dataplane
 from rtspdsr.dataplane.layout import ScheduleFlag
+from rtspdsr.model import Service
 from tests.balancer.test_fleet import SIZES, heard, mac
 from tests.core.builders import Control, request
 from tests.dataplane.conftest import Wire
@@ -43,6 +45,7 @@ class Stand:
         registry = Registry(SIZES.services, SIZES.backends, {}, {})
         self.requested: list[str] = []
         self.said: list[Event] = []
+        self.faults: list[Exception] = []
         self.fleet = Fleet(self.dataplane, registry, lambda _: None)
         self.tracker = Tracker(TrackerLimits(), map(str, count()))
         self.placing = Placing(
@@ -51,6 +54,7 @@ class Stand:
             self.fleet,
             lambda service: self.requested.append(service.name),
             self.said.extend,
+            self.faults.append,
         )
 
     def configure(self, config: Config) -> None:
@@ -162,3 +166,23 @@ def test_each_step_of_a_slow_start_asks_for_one_table(stand: Stand, monkeypatch:
         now += 0.25
     assert len(stand.requested) == len(SHARES)
     assert [one.weight for one in stand.placing.usable(stand.fleet.services[0])] == [100, 100]
+
+
+async def test_a_fault_in_one_service_is_told_and_the_schedules_of_others_stay_in_force(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand.configure(config(schedule="weighted-round-robin"))
+    looked: list[str] = []
+
+    def look(service: Service) -> None:
+        looked.append(service.name)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(stand.placing, "look", look)
+    monkeypatch.setattr("rtspdsr.balancer.placing.LOOK_S", 0.0)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(stand.placing.run())
+        while len(looked) < 3:  # noqa: ASYNC110 - what is waited for are plain values
+            await asyncio.sleep(0)
+        running.cancel()
+    assert {type(one) for one in stand.faults} == {ZeroDivisionError}
