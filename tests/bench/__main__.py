@@ -8,13 +8,14 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from rtspdsr.errors import RtspDsrError
-from tests.bench import document, forwarding, reading, report
+from tests.bench import document, forwarding, reading, report, tracker
 from tests.bench.origin import Origin
 from tests.bench.part import Part, Result
 
 PARTS: dict[str, Part] = {
     "forwarding": forwarding,
     "reading": reading,
+    "tracker": tracker,
 }
 QUIET_S = 10.0  # between two lines of progress, where there is no terminal
 INTERRUPTED = 130  # exit code, as shells have it
