@@ -24,7 +24,7 @@ from rtspdsr.core.course import Point
 from rtspdsr.core.events import CloseReason, Event, SessionSummary, TrackPinned
 from rtspdsr.core.quality import Quality
 from rtspdsr.core.session import Session
-from rtspdsr.core.story import FIRST_KEPT, Asked, Entry, Stories, Story
+from rtspdsr.core.story import Asked, Entry, Stories, Story
 from rtspdsr.core.tracker import Tracker
 from rtspdsr.errors import NotFound
 from rtspdsr.sessionlog import Lines, Names
@@ -166,7 +166,7 @@ class Chronicle:
             "age_s": round(account.closed_at - account.opened_at, 1),
             "tracks": self._tracks(session, entries),
             "entries": [self._entry(one) for one in entries],
-            "entries_first": min(FIRST_KEPT, len(entries)),
+            "entries_first": story.beginning,
             "entries_omitted": story.omitted,
             "course": [self._point(one) for one in story.course.points()],
         }

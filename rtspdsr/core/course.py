@@ -57,6 +57,11 @@ class Course:
         self._values: array[float] | None = None
         self._before = _totals(quality, client_bytes) if quality is not None else (0, 0, 0)
 
+    @property
+    def octets(self) -> int:
+        """What its points take."""
+        return 0 if self._values is None else len(self._values) * self._values.itemsize
+
     def measure(self, quality: Quality, client_bytes: int, now: float) -> None:
         """Add what has come since the last time."""
         span = now - self._measured_at

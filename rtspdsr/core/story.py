@@ -1,13 +1,14 @@
 """What happened to each session: what it asked for, what came of it, and how its media arrived.
 
 It is handed requests, events and measurements, and keeps them as long as the session lives, and of the
-sessions that ended last for a while after. All of it is bounded: a session keeps its beginning and what came
-last, and what repeats is counted.
+sessions that ended last for a while after. All of it is bounded, in entries and in octets: a session keeps
+its beginning and what came last, and what repeats is counted.
 """
 
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from sys import getsizeof
 from typing import Protocol
 
 from rtspdsr.core.course import Course
@@ -33,9 +34,17 @@ from rtspdsr.model import Address
 #: Entries of one story: its beginning (a SETUP of each track, PLAY), and what came last. A player makes ten.
 FIRST_KEPT, LAST_KEPT = 16, 16
 
+#: Octets of either part. A player's entries take some 150 each; one whose URLs are as long as they may be has
+#: room for three in each part.
+PART_OCTETS_MAX = 4096
+
 #: Ended sessions whose stories are kept: an hour of a service with one and a half sessions a second. A story
-#: takes 1 to 2 KiB, so all of them 10 MiB; the session log has the others.
+#: takes 1 to 2 KiB, so all of them 10 MiB; with long URLs fewer are kept. The session log has the others.
 ENDED_MAX = 5_000
+ENDED_OCTETS_MAX = 16 << 20
+
+#: Octets of an entry without its texts, and of a story without its entries (measured).
+_ENTRY_OCTETS, _STORY_OCTETS = 100, 500
 
 #: Failures that are kept: what an operator looks at after a bad minute.
 FAILURES_MAX = 100
@@ -78,7 +87,7 @@ class Story:
     summary: the account of a session that has ended
     """
 
-    __slots__ = ("_first", "_last", "course", "omitted", "summary")
+    __slots__ = ("_first", "_last", "_octets", "course", "omitted", "summary")
 
     def __init__(self, course: Course) -> None:
         self.course = course
@@ -86,6 +95,18 @@ class Story:
         self.summary: SessionSummary | None = None
         self._first: list[Entry] = []
         self._last: deque[Entry] | None = None
+        self._octets = 0  # of the part that grows
+
+    @property
+    def beginning(self) -> int:
+        """How many of its entries lie before those that were given up."""
+        return len(self._first)
+
+    @property
+    def octets(self) -> int:
+        """About what it takes."""
+        known = () if self.summary is None else (self.summary,)
+        return _STORY_OCTETS + self.course.octets + sum(map(_octets, (*self.entries(), *known)))
 
     def ask(self, method: str, url: str, at: float) -> None:
         """The client has sent a request."""
@@ -104,18 +125,26 @@ class Story:
             self._add(event)
 
     def entries(self) -> Iterator[Entry]:
-        """All that is kept, in its order; ``omitted`` ones are missing behind the first ``FIRST_KEPT``."""
+        """All that is kept, in its order; ``omitted`` ones are missing behind the ``beginning``."""
         yield from self._first
         yield from self._last or ()
 
     def _add(self, entry: Entry) -> None:
-        if len(self._first) < FIRST_KEPT:
-            self._first.append(entry)
-            return
+        octets = _octets(entry)
         if self._last is None:
-            self._last = deque(maxlen=LAST_KEPT)
-        self.omitted += len(self._last) == LAST_KEPT
+            if not self._first or self._has_room(len(self._first) + 1, FIRST_KEPT, octets):
+                self._first.append(entry)
+                self._octets += octets
+                return
+            self._last, self._octets = deque(), 0
         self._last.append(entry)
+        while len(self._last) > 1 and not self._has_room(len(self._last), LAST_KEPT, octets):
+            self._octets -= _octets(self._last.popleft())
+            self.omitted += 1
+        self._octets += octets
+
+    def _has_room(self, entries: int, entries_max: int, octets: int) -> bool:
+        return entries <= entries_max and self._octets + octets <= PART_OCTETS_MAX
 
 
 class Protagonist(Protocol):
@@ -136,6 +165,7 @@ class Stories:
         self._living: dict[str, tuple[Story, Place]] = {}
         self._at: dict[Place, Story] = {}
         self._ended: OrderedDict[str, Story] = OrderedDict()
+        self._ended_octets = 0
         self.failures: deque[Event] = deque(maxlen=FAILURES_MAX)
 
     def note(self, event: Event) -> None:
@@ -182,8 +212,9 @@ class Stories:
         self._leave(story, place)
         self._living.pop(name, None)
         self._ended[name] = story
-        if len(self._ended) > ENDED_MAX:
-            self._ended.popitem(last=False)
+        self._ended_octets += story.octets
+        while len(self._ended) > ENDED_MAX or self._ended_octets > ENDED_OCTETS_MAX:
+            self._ended_octets -= self._ended.popitem(last=False)[1].octets
 
     def _leave(self, story: Story, place: Place | None) -> None:
         """Its control connection is another one now, or none."""
@@ -193,6 +224,12 @@ class Stories:
 
 def _place(event: ConnectionEvent) -> Place:
     return event.service_id, event.client, event.client_port
+
+
+def _octets(entry: Entry) -> int:
+    """About what an entry takes, with its texts, which a client may make long."""
+    values = (getattr(entry, field.name) for field in fields(entry))
+    return _ENTRY_OCTETS + sum(getsizeof(value) for value in values if isinstance(value, str))
 
 
 def _is_failure(event: Event) -> bool:

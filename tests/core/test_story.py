@@ -89,6 +89,49 @@ def test_a_busy_session_keeps_its_beginning_and_what_came_last() -> None:
     assert found.omitted == 5 + 199 + 1 - len(entries)  # the first PLAY repeats the one before
 
 
+def long_url(number: int) -> str:
+    """As long as one is kept, and like no other."""
+    return f"{URL}/{number}/".ljust(1020, "x")
+
+
+def sessions_with_long_urls(world: Told, number: int) -> None:
+    """Each plays as many URLs as it likes, and ends."""
+    for one in range(number):
+        control = Control(port=40000 + one)
+        world.feed(*play_udp(control, session=f"id{one}", port=5000 + 2 * one))
+        for turn in range(40):
+            world.feed(control.ask("PLAY", long_url(40 * one + turn), Session=f"id{one}"))
+        world.feed(control.ask("TEARDOWN", Session=f"id{one}"))
+    world.wait(30)
+
+
+def test_a_session_with_long_urls_keeps_fewer_entries_and_says_how_many_it_gave_up() -> None:
+    world = Told()
+    sessions_with_long_urls(world, 1)
+    found = world.stories.of("s1")
+    assert found is not None
+    entries = told(found)
+    assert entries[:5] == ["OPTIONS", "DESCRIBE", "SETUP", "TrackPinned", "PLAY"]
+    assert entries[-2:] == ["TEARDOWN", "SessionClosed"]
+    assert entries[found.beginning - 1] == "PLAY"
+    assert len(entries) + found.omitted == 5 + 40 + 2
+    texts = [entry.url for entry in found.entries() if isinstance(entry, Asked)]
+    assert sum(map(len, texts)) < 2 * story.PART_OCTETS_MAX
+    assert found.octets < 10 << 10
+
+
+def test_ended_stories_take_so_many_octets_at_most_and_the_latest_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(story, "ENDED_OCTETS_MAX", 40 << 10)
+    world = Told()
+    sessions_with_long_urls(world, 20)
+    kept = list(world.stories.ended())
+    assert 3 <= len(kept) <= 8
+    assert [one.summary.session for one in kept if one.summary] == [f"s{20 - n}" for n in range(len(kept))]
+    assert sum(one.octets for one in kept) <= 40 << 10
+
+
 def test_what_is_said_of_its_connection_is_in_its_story() -> None:
     world, control = Told(), Control()
     world.feed(*play_udp(control))
