@@ -204,7 +204,7 @@ class Balancer:
         settings.write_effective(self._config)
         await self._supervisor.starting(f"taking over {len(self._dataplane.adopted)} pins")
         self._restore()
-        self._placing.settle()
+        await self._placing.settle()
         detour = Detour(self._dataplane, self._receive, self._claimed, self._applier.failed)
         vitals = Vitals(self._dataplane, detour, self._say)
         admin = Admin(self, self._config.daemon.run_dir, self._listen, self._meter)
@@ -249,7 +249,7 @@ class Balancer:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(RESOLVE_S):
                     await self.fleet.settled.wait()
-            self._placing.settle()
+            await self._placing.settle()
             await self._tables.settle()
         await self._attach()
         self._unheard(await self._announcer.watch(self.fleet.vips()))
@@ -352,7 +352,7 @@ class Balancer:
 
     async def _remember(self) -> None:
         while True:
-            self._history.note(status.readings(self._dataplane, self.fleet, self.tracker, _now()))
+            self._history.note(await status.readings(self._dataplane, self.fleet, self.tracker))
             await asyncio.sleep(HISTORY_S)
 
     async def _watch(self) -> None:
@@ -398,7 +398,7 @@ class Balancer:
             mistakes = error.mistakes if isinstance(error, ConfigError) else (str(error),)
             self._say(ConfigRefused(at=_now(), mistakes=mistakes))
             return
-        self._placing.settle()
+        await self._placing.settle()
         self.tracker.limits = settings.limits(self._config)
         self._file.rotation = settings.rotation(self._config)
         self._unheard(await self._announcer.watch(self.fleet.vips()))

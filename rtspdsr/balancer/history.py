@@ -4,7 +4,7 @@ It is handed readings and keeps the last half hour of them; it knows nobody whos
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import NamedTuple
 
 EVERY_S = 10.0
@@ -30,10 +30,10 @@ class History:
     def __init__(self) -> None:
         self._readings: dict[int, deque[Reading]] = {}
 
-    def note(self, readings: Iterable[tuple[int, Reading]]) -> None:
+    def note(self, readings: Mapping[int, Reading]) -> None:
         """Write down a reading of every backend there is; what is not among them is forgotten."""
         former, self._readings = self._readings, {}
-        for backend_id, reading in readings:
+        for backend_id, reading in readings.items():
             kept = former.get(backend_id) or deque(maxlen=KEPT)
             kept.append(reading)
             self._readings[backend_id] = kept

@@ -19,6 +19,7 @@ from rtspdsr.balancer.applier import Applier
 from rtspdsr.balancer.checks import Checks
 from rtspdsr.balancer.fleet import Fleet
 from rtspdsr.balancer.journal import Journal
+from rtspdsr.balancer.status import BACKENDS_AT_ONCE
 from rtspdsr.balancer.upkeep import Upkeep
 from rtspdsr.core.distribution import Distribution
 from rtspdsr.core.events import CloseReason
@@ -33,7 +34,6 @@ from rtspdsr.model import Backend, Service
 from rtspdsr.sessionlog import event_name
 
 SESSIONS_AT_ONCE = 5_000  # some 1 ms
-BACKENDS_AT_ONCE = 50  # some 2 ms
 
 Live = Mapping[tuple[int, State], int]
 

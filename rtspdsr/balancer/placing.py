@@ -88,21 +88,20 @@ class Placing:
     async def run(self) -> None:
         """Keep them in force, for ever."""
         while True:
-            for service in self._fleet.services:
-                self._try(service)
-                await asyncio.sleep(0)
+            await self.settle()
             await asyncio.sleep(LOOK_S)
 
-    def settle(self) -> None:
-        """Put every service's schedule in force."""
-        for service in self._fleet.services:
-            self._try(service)
-
-    def _try(self, service: Service) -> None:
-        try:
-            self.look(service)
-        except Exception as error:  # noqa: BLE001 - the others' are kept in force all the same
-            self._failed(error)
+    async def settle(self) -> None:
+        """Put every service's schedule in force, one at a time: with many of them all take too long."""
+        services = self._fleet.services
+        for service in services:
+            if self._fleet.services is not services:
+                return  # a reload has come between, which settles what it brought
+            try:
+                self.look(service)
+            except Exception as error:  # noqa: BLE001 - the others' are kept in force all the same
+                self._failed(error)
+            await asyncio.sleep(0)
 
     def look(self, service: Service) -> None:
         """Put one service's in force, as far as anything has changed."""

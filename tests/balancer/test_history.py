@@ -10,7 +10,7 @@ def reading(number: int) -> Reading:
 def test_the_last_half_hour_is_kept_oldest_first() -> None:
     history = History()
     for number in range(KEPT + 5):
-        history.note([(1, reading(number)), (2, reading(number))])
+        history.note({1: reading(number), 2: reading(number)})
 
     assert history.of(1) == [reading(number) for number in range(5, KEPT + 5)]
     assert history.of(2) == history.of(1)
@@ -19,9 +19,9 @@ def test_the_last_half_hour_is_kept_oldest_first() -> None:
 
 def test_a_backend_that_left_is_forgotten_and_its_number_begins_anew() -> None:
     history = History()
-    history.note([(1, reading(1)), (2, reading(1))])
-    history.note([(1, reading(2))])
-    history.note([(1, reading(3)), (2, reading(3))])
+    history.note({1: reading(1), 2: reading(1)})
+    history.note({1: reading(2)})
+    history.note({1: reading(3), 2: reading(3)})
 
     assert history.of(2) == [reading(3)]
     assert len(history.of(1)) == 3

@@ -62,7 +62,11 @@ class Stand:
         for address in self.fleet.addresses():
             number = int(str(address).rpartition(".")[2])
             self.fleet.neighbour(heard(str(address), mac(number)), 1.0)
-        self.placing.settle()
+        self.settle()
+
+    def settle(self) -> None:
+        for service in self.fleet.services:
+            self.placing.look(service)
 
     def schedule(self) -> tuple[ScheduleFlag, list[int]]:
         """What XDP reads: the flags, and the turns in force."""
@@ -121,7 +125,7 @@ def test_turns_follow_the_sessions_that_there_are(stand: Stand) -> None:
 def test_a_backend_that_is_down_has_no_turns(stand: Stand) -> None:
     stand.configure(config(schedule="weighted-round-robin"))
     stand.fleet.mark(1, down=True)
-    stand.placing.settle()
+    stand.settle()
     assert set(stand.schedule()[1]) == {2}
 
 
@@ -129,12 +133,12 @@ def test_sessions_use_up_the_room_and_the_log_says_who_is_full(stand: Stand) -> 
     stand.configure(config(most=2))
     assert [stand.room(one) for one in (1, 2)] == [2, 2]
     stand.play(1, 40000)
-    stand.placing.settle()
+    stand.settle()
     assert [stand.room(one) for one in (1, 2)] == [1, 2]
     assert stand.said == []
     for backend_id, port in ((1, 40001), (2, 40002), (2, 40003)):
         stand.play(backend_id, port)
-    stand.placing.settle()
+    stand.settle()
     assert [stand.room(one) for one in (1, 2)] == [0, 0]
     assert Counter(map(type, stand.said)) == {BackendFull: 2, ServiceFull: 1}
     assert all(stand.placing.is_full(one) for one in stand.fleet.services[0].backends)
@@ -147,9 +151,9 @@ def test_a_backend_that_comes_back_starts_slowly(stand: Stand) -> None:
     service = stand.fleet.services[0]
     assert [one.weight for one in stand.placing.usable(service)] == [100, 100]
     stand.fleet.mark(2, down=True)
-    stand.placing.settle()
+    stand.settle()
     stand.fleet.mark(2, down=False)
-    stand.placing.settle()
+    stand.settle()
     assert [one.weight for one in stand.placing.usable(service)] == [100, 100 * SHARES[0]]
     assert stand.requested == []  # a table of the first share was asked for by the fleet
 
@@ -159,10 +163,10 @@ def test_each_step_of_a_slow_start_asks_for_one_table(stand: Stand, monkeypatch:
     monkeypatch.setattr("rtspdsr.balancer.placing.time.monotonic", lambda: now)
     stand.configure(config(slow_start_s=40.0))
     stand.fleet.mark(2, down=True)
-    stand.placing.settle()
+    stand.settle()
     stand.fleet.mark(2, down=False)
     for _ in range(200):
-        stand.placing.settle()
+        stand.settle()
         now += 0.25
     assert len(stand.requested) == len(SHARES)
     assert [one.weight for one in stand.placing.usable(stand.fleet.services[0])] == [100, 100]
@@ -186,3 +190,24 @@ async def test_a_fault_in_one_service_is_told_and_the_schedules_of_others_stay_i
             await asyncio.sleep(0)
         running.cancel()
     assert {type(one) for one in stand.faults} == {ZeroDivisionError}
+
+
+async def test_with_many_services_others_have_their_turns_between_two(stand: Stand) -> None:
+    stand.configure(config())
+    stand.fleet.services = stand.fleet.services * 10
+    turns = 0
+    settling = asyncio.create_task(stand.placing.settle())
+    while not settling.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns >= 10
+
+
+async def test_what_a_reload_has_brought_is_not_overwritten_by_what_was_under_way(stand: Stand) -> None:
+    stand.configure(config(schedule="least-sessions"))
+    stand.fleet.services = stand.fleet.services * 3
+    settling = asyncio.create_task(stand.placing.settle())
+    await asyncio.sleep(0)
+    stand.configure(config())
+    await settling
+    assert stand.schedule() == (ScheduleFlag.REPEATS, [])
