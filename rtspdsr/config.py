@@ -311,7 +311,9 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+        raise ConfigError(
+            f"{path}: cannot be read: {error.strerror}; name the configuration with --config"
+        ) from error
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"{path}: not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}"

@@ -14,6 +14,12 @@ class RtspDsrError(Exception):
     exit_code = 1
 
 
+class UsageError(RtspDsrError):
+    """An argument of a command makes no sense."""
+
+    exit_code = 2
+
+
 class ConfigError(RtspDsrError):
     """The configuration is wrong; the message names every mistake by its key.
 

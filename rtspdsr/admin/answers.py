@@ -129,17 +129,37 @@ class SessionAnswer(TypedDict):
     """of the last receiver reports, RTP timestamp units"""
     stalls: int
     """how often delivery stopped"""
+    waiting: bool
+    """it began to play over UDP so lately that nothing can be known yet: that takes two receiver reports"""
 
 
 @answer
-class UrlAnswer(TypedDict):
+class DeliverySums(TypedDict):
+    """What some sessions get together."""
+
+    sessions: int
+    delivered_bits_per_s: float
+    """lately, past the balancer; over UDP an estimate from the packets that clients report"""
+    waiting: int
+    """so many of them began to play over UDP so lately that nothing is known of them yet"""
+
+
+@answer
+class UrlAnswer(DeliverySums):
     """All sessions of one URL."""
 
     service: str | None
     url: str
-    sessions: int
-    delivered_bits_per_s: float
-    """lately, past the balancer; over UDP an estimate from the packets that clients report"""
+
+
+@answer
+class DeliveryAnswer(DeliverySums):
+    """All sessions at one backend."""
+
+    service: str | None
+    """null if it is configured no longer"""
+    backend: str | None
+    """null if it is configured no longer"""
 
 
 @answer
@@ -162,6 +182,8 @@ class FailureAnswer(TypedDict):
 class TopAnswer(TypedDict):
     """What stands out among all sessions."""
 
+    delivery: list[DeliveryAnswer]
+    """by backend, of those that have sessions"""
     urls: list[UrlAnswer]
     """busiest first"""
     worst: list[SessionAnswer]

@@ -20,10 +20,10 @@ from rtspdsr.admin.answers import (
     TrackAnswer,
 )
 from rtspdsr.admin.asked import Sessions
-from rtspdsr.core.course import Point
+from rtspdsr.core.course import REPORT_WAIT_S, Point
 from rtspdsr.core.events import CloseReason, Event, SessionSummary, TrackPinned
 from rtspdsr.core.quality import Quality
-from rtspdsr.core.session import Session
+from rtspdsr.core.session import Session, State
 from rtspdsr.core.story import Asked, Entry, Stories, Story
 from rtspdsr.core.tracker import Tracker
 from rtspdsr.errors import NotFound
@@ -132,6 +132,7 @@ class Chronicle:
             "worst_loss": _fraction(quality.worst_loss),
             "jitter": quality.jitter,
             "stalls": quality.stalls,
+            "waiting": isinstance(one, Session) and is_waiting(one, until),
         }
 
     def _failure(self, event: Event) -> FailureAnswer:
@@ -220,6 +221,16 @@ class Chronicle:
             "loss": point.loss,
             "jitter": point.jitter,
         }
+
+
+def is_waiting(session: Session, now: float) -> bool:
+    """Whether it began to play over UDP so lately that two receiver reports cannot have come yet."""
+    return (
+        session.state is State.PLAYING
+        and session.quality.delivered_packets is None
+        and any(track.transport == "udp" for track in session.tracks)
+        and now - session.opened_at < 2 * REPORT_WAIT_S
+    )
 
 
 def _rate(amount: int | None, point: Point) -> float | None:

@@ -6,6 +6,7 @@ inside its functions.
 """
 
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -38,12 +39,34 @@ COMMANDS = {
     "lab": "lab",
 }
 
+#: Options that belong to the commands, and commands that belong to ``backend``: easily written elsewhere.
+OF_COMMANDS = frozenset({"--config", "-c", "--json"})
+OF_BACKENDS = frozenset({"drain", "maint", "ready", "prepare", "undo"})
+
 
 class Commands(typer.core.TyperGroup):
     """The table above, each command imported when it is asked for.
 
     ``Any``: typer brings a click of its own or takes the installed one, by version.
     """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Say where an option belongs that every command has."""
+        first = args[0].partition("=")[0] if args else ""
+        if first in OF_COMMANDS and not ctx.resilient_parsing:
+            at = next((at for at, word in enumerate(args) if word in COMMANDS), len(args))
+            command, *rest = args[at:] or ["COMMAND"]
+            ctx.fail(f"{first} goes behind the command: rtspdsr {' '.join([command, *args[:at], *rest])}")
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is asked for; of a wrong one, what may have been meant."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            meant = [f"backend {name}"] if name in OF_BACKENDS else get_close_matches(name, COMMANDS)
+            likely = f" Did you mean {' or '.join(f'`rtspdsr {one}`' for one in meant)}?" if meant else ""
+            ctx.fail(f"No such command {name!r}.{likely}")
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """In the order of the table, which is the order of ``--help``."""

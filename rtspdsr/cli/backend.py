@@ -14,7 +14,7 @@ import typer
 
 from rtspdsr.cli.drain import drain, maint, ready
 from rtspdsr.cli.findings import BitrateOption, bits_per_s, show
-from rtspdsr.errors import PreparationError
+from rtspdsr.errors import PreparationError, UsageError
 from rtspdsr.model import Address
 from rtspdsr.preparation import DEFAULT_STATE
 from rtspdsr.preparation.network import Network
@@ -215,14 +215,14 @@ def _address(text: str) -> Address:
     try:
         return ip_address(text)
     except ValueError as error:
-        raise PreparationError(f"--vip {text}: {error}; give one address, without a prefix length") from error
+        raise UsageError(f"--vip {text}: {error}; give one address, without a prefix length") from error
 
 
 def _network(text: str) -> Network:
     try:
         return ip_network(text)
     except ValueError as error:
-        raise PreparationError(f"--clients {text}: {error}; give a network such as 192.0.2.0/24") from error
+        raise UsageError(f"--clients {text}: {error}; give a network such as 192.0.2.0/24") from error
 
 
 def _manager(text: str) -> Manager:
@@ -230,7 +230,7 @@ def _manager(text: str) -> Manager:
         return Manager(text)
     except ValueError as error:
         known = " or ".join(Manager)
-        raise PreparationError(f"--persist {text}: give {known}") from error
+        raise UsageError(f"--persist {text}: give {known}") from error
 
 
 def _described(step: Step) -> dict[str, str]:

@@ -64,8 +64,8 @@ def verdicts(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None
         rtspdsr verdicts --json | jq .no_backend
     """
     from rich.console import Console
-    from rich.table import Table
 
+    from rtspdsr.cli.tables import table
     from rtspdsr.config import load
     from rtspdsr.dataplane.bpffs import Home
     from rtspdsr.dataplane.counters import verdicts as read
@@ -76,8 +76,7 @@ def verdicts(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None
     if as_json:
         typer.echo(json.dumps({verdict.name.lower(): packets for verdict, packets in counted.items()}))
         return
-    table = Table("verdict", "packets", "meaning")
-    table.columns[1].justify = "right"
+    shown = table("verdict", "meaning", right=("packets",))
     for verdict, packets in counted.items():
-        table.add_row(verdict.name.lower(), f"{packets:,}", MEANINGS[verdict])
-    Console().print(table)
+        shown.add_row(verdict.name.lower(), MEANINGS[verdict], f"{packets:,}")
+    Console().print(shown)

@@ -1,6 +1,5 @@
 """``rtspdsr backend drain``, ``maint``, ``ready``, on the balancer: taking a backend out, giving it back."""
 
-import asyncio
 import json
 import re
 import time
@@ -9,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rtspdsr.cli.asking import ask
 from rtspdsr.cli.daemon import CONFIG, ConfigOption, JsonOption
+from rtspdsr.cli.naming import full_name
+from rtspdsr.cli.tables import table
 from rtspdsr.cli.units import counted, lasting
-from rtspdsr.errors import AdminError, NotFound
+from rtspdsr.errors import AdminError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,10 +70,10 @@ def drain(
 
         rtspdsr backend drain cams/cam-a --json | jq .drain.empty_in_s
     """
+    deadline_s = None if deadline is None or deadline == NEVER else seconds(deadline)
     backend = _Backend(config, name)
     answer = backend.look()
     if deadline is not None or answer["admin_state"] != "drain":
-        deadline_s = None if deadline in (None, NEVER) else seconds(str(deadline))
         answer = backend.want({"state": "drain", "deadline_s": deadline_s, "force": force})
     _tell(backend, answer, "drain", wait=wait, as_json=as_json)
 
@@ -118,10 +120,10 @@ def ready(name: Name, config: ConfigOption = CONFIG, as_json: JsonOption = False
 
 
 def seconds(text: str) -> float:
-    """``1h30m`` -> 5400.0; a bare number is seconds. Raises AdminError."""
+    """``1h30m`` -> 5400.0; a bare number is seconds. Raises UsageError."""
     found = _DURATION.fullmatch(text.strip())
     if not found or not any(found.groups()):
-        raise AdminError(f"--deadline {text}: give a time such as 30m, 1h30m or 90s, or {NEVER}")
+        raise UsageError(f"--deadline {text}: give a time such as 30m, 1h30m or 90s, or {NEVER}")
     parts = zip(found.groups(), _UNITS.values(), strict=True)
     return float(sum(int(number) * unit for number, unit in parts if number))
 
@@ -130,37 +132,17 @@ class _Backend:
     """One backend of the daemon whose configuration this is."""
 
     def __init__(self, config: Path, name: str) -> None:
-        from rtspdsr.config import load
-
-        self._directory = load(config).daemon.run_dir
-        service, _, backend = name.rpartition("/")
-        if not service:
-            service = self._service_of(backend)
+        self._config = config
+        service, backend = full_name(config, name)
         self._path = f"/v1/services/{service}/backends/{backend}"
 
     def look(self) -> Any:
         """How it stands."""
-        return self._ask("GET", self._path)
+        return ask(self._config, "GET", self._path)
 
     def want(self, wish: dict[str, Any]) -> Any:
         """Have it so."""
-        return self._ask("PUT", f"{self._path}/state", wish)
-
-    def _service_of(self, backend: str) -> str:
-        known = [(one["service"], one["name"]) for one in self._ask("GET", "/v1/backends")]
-        services = [service for service, name in known if name == backend]
-        if len(services) == 1:
-            return str(services[0])
-        if services:
-            names = " or ".join(f"{service}/{backend}" for service in services)
-            raise AdminError(f"several backends are called {backend}; say {names}")
-        names = ", ".join(f"{service}/{name}" for service, name in known)
-        raise NotFound(f"no backend {backend}; there are {names}")
-
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        from rtspdsr.admin import ask
-
-        return asyncio.run(ask(self._directory, method, path, body))
+        return ask(self._config, "PUT", f"{self._path}/state", wish)
 
 
 # --- what is shown
@@ -206,7 +188,6 @@ def _wait(
 
 
 def _show(console: "Console", answer: dict[str, Any]) -> None:
-    from rich.table import Table
     from rich.text import Text
 
     went = answer["drain"]
@@ -222,15 +203,14 @@ def _show(console: "Console", answer: dict[str, Any]) -> None:
     if not answer["oldest"]:
         return
     for title, key in (("URL", "urls"), ("client", "clients")):
-        table = Table(title, "sessions", title=f"by {title}", title_justify="left")
-        table.columns[1].justify = "right"
+        most = table(title, right=("sessions",), title=f"by {title}")
         for one in answer[key]:
-            table.add_row(Text(one[key.removesuffix("s")]), str(one["sessions"]))
-        console.print(table)
-    table = Table("session", "client", "state", "age", "URL", title="the oldest", title_justify="left")
+            most.add_row(Text(one[key.removesuffix("s")]), str(one["sessions"]))
+        console.print(most)
+    oldest = table("session", "client", "state", "age", "URL", title="the oldest")
     for one in answer["oldest"]:
-        table.add_row(one["session"], one["client"], one["state"], lasting(one["age_s"]), Text(one["url"]))
-    console.print(table)
+        oldest.add_row(one["session"], one["client"], one["state"], lasting(one["age_s"]), Text(one["url"]))
+    console.print(oldest)
 
 
 def _begun(answer: dict[str, Any]) -> str:

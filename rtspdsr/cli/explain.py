@@ -10,7 +10,7 @@ import typer
 
 from rtspdsr.cli.asking import ask
 from rtspdsr.cli.daemon import CONFIG, ConfigOption, JsonOption
-from rtspdsr.errors import AdminError, RtspDsrError
+from rtspdsr.errors import AdminError, RtspDsrError, UsageError
 from rtspdsr.model import Address
 
 Client = Annotated[
@@ -61,7 +61,7 @@ def explain(client: Client, config: ConfigOption = CONFIG, as_json: JsonOption =
 
 
 def parse(text: str) -> tuple[Address, int | None]:
-    """``192.0.2.7``, ``192.0.2.7:51000``, ``2001:db8::7``, ``[2001:db8::7]:51000``. Raises RtspDsrError."""
+    """``192.0.2.7``, ``192.0.2.7:51000``, ``2001:db8::7``, ``[2001:db8::7]:51000``. Raises UsageError."""
     split = re.fullmatch(r"\[([^]]*)\](?::(\d+))?|([^:]*):(\d+)", text)
     host, port = (split[1] or split[3], split[2] or split[4]) if split else (text, None)
     try:
@@ -69,7 +69,7 @@ def parse(text: str) -> tuple[Address, int | None]:
         if port is not None and not 1 <= int(port) <= 65535:
             raise ValueError
     except ValueError:
-        raise RtspDsrError(
+        raise UsageError(
             f"{text!r} is no client; write 192.0.2.7, 192.0.2.7:51000 or [2001:db8::7]:51000"
         ) from None
     return address, None if port is None else int(port)

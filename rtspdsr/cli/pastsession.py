@@ -11,8 +11,14 @@ from typing import Any
 
 from rtspdsr.errors import AdminError, ReviewError
 
+#: Names that are told of those that could be meant.
+SHOWN_MAX = 10
+
 #: What the head of a story says, so that its entries need not.
 _HEAD = frozenset({"time", "event", "service", "backend", "client", "client_port", "session"})
+
+#: What a line of a session has, whatever it tells.
+_NAMING = ("time", "event", "session")
 
 _SUMMARY = (
     "client",
@@ -42,16 +48,29 @@ _SUMMARY = (
 
 
 def find(file: Path, prefix: str) -> dict[str, Any] | None:
-    """The session whose name begins so; None if the log has none. Raises AdminError if several do."""
-    lines = list(_lines(file, prefix))
-    names = sorted({line["session"] for line in lines})
+    """The session whose name begins so; None if the log has none. Raises AdminError if several do.
+
+    However many begin so, the lines of two are kept at most: of the first, and of that with this very name.
+    """
+    whole: list[dict[str, Any]] = []
+    first: list[dict[str, Any]] = []
+    names: set[str] = set()
+    for line in _lines(file, prefix):
+        name = line["session"]
+        if len(names) <= SHOWN_MAX:
+            names.add(name)
+        if name == prefix:
+            whole.append(line)
+        elif len(names - {prefix}) > 1:
+            first.clear()
+        else:
+            first.append(line)
+    if whole or len(names) == 1:
+        return _story(prefix if whole else names.pop(), whole or first)
     if not names:
         return None
-    if len(names) > 1 and prefix not in names:
-        shown = ", ".join(names[:10])
-        raise AdminError(f"several sessions in {file} begin with {prefix!r}: {shown}; write more of it")
-    name = prefix if prefix in names else names[0]
-    return _story(name, [line for line in lines if line["session"] == name])
+    shown = ", ".join(sorted(names)[:SHOWN_MAX])
+    raise AdminError(f"several sessions in {file} begin with {prefix!r}: {shown}; write more of it")
 
 
 def _lines(file: Path, prefix: str) -> Iterator[dict[str, Any]]:
@@ -78,8 +97,9 @@ def _parsed(text: bytes, prefix: str) -> dict[str, Any] | None:
         line = json.loads(text)
     except ValueError:
         return None
-    mine = isinstance(line, dict) and "time" in line and str(line.get("session", "")).startswith(prefix)
-    return line if mine else None
+    if not isinstance(line, dict) or not all(isinstance(line.get(key), str) for key in _NAMING):
+        return None
+    return line if line["session"].startswith(prefix) else None
 
 
 def _story(name: str, lines: list[dict[str, Any]]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import typer
 from rtspdsr.cli.asking import ask
 from rtspdsr.cli.completing import backend_names
 from rtspdsr.cli.daemon import CONFIG, ConfigOption, JsonOption
+from rtspdsr.errors import RtspDsrError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -47,7 +48,8 @@ def selftest(
     Run it on the balancer, as root, beside the running daemon. The client has the balancer's own address in
     the backends' network, and ports that nobody else has; live sessions are not touched. Its sessions are in
     the session log like any other. Namespace, interface and rule are removed afterwards, also after Ctrl-C.
-    Without a stream to play, only OPTIONS is asked. Exits with 1 if anything failed.
+    Without a stream to play, only OPTIONS is asked. Exits with 1 if anything failed, or
+    if there was no backend to play from.
 
     Examples:
 
@@ -90,6 +92,8 @@ def selftest(
                 )
         for line in (COVERED, NOT_COVERED):
             console.print(line, highlight=False)
+    if all(one.skipped for one in found):
+        raise RtspDsrError("nothing was played: every backend was passed over")
     if any(one.failed for one in found):
         raise typer.Exit(1)
 
@@ -127,33 +131,26 @@ def _record(one: "Trial") -> dict[str, Any]:
 
 
 def _table(found: "list[Trial]") -> "Table":
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
+    from rtspdsr.cli.tables import table
     from rtspdsr.cli.units import bits, share
     from rtspdsr.core.health import Outcome
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("backend", "VIP"):
-        table.add_column(name, overflow="fold")
-    for name in ("answers", "first RTP", "rate", "loss"):
-        table.add_column(name, justify="right", overflow="fold")
-    for name in ("RTP from", "result"):
-        table.add_column(name, overflow="fold")
+    shown = table("backend", "VIP", "result", "RTP from", right=("answers", "first RTP", "rate", "loss"))
     for one in found:
         seen = one.outcome or Outcome()
-        table.add_row(
+        shown.add_row(
             f"{one.service}/{one.backend}",
             str(one.vip),
+            Text(_result(one), _style(one)),
+            str(seen.source or "-"),
             _milliseconds(seen.response_s),
             _milliseconds(seen.first_rtp_s),
             bits(seen.bits_per_s),
             share(seen.lost),
-            str(seen.source or "-"),
-            Text(_result(one), _style(one)),
         )
-    return table
+    return shown
 
 
 def _result(one: "Trial") -> str:

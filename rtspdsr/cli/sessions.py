@@ -111,35 +111,30 @@ def sessions(
 
 def table(found: list[dict[str, Any]]) -> "Table":
     """Sessions as rows."""
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
-    from rtspdsr.cli.units import bits, counted, lasting, share
+    from rtspdsr.cli.tables import WAITING_MEANS, place
+    from rtspdsr.cli.tables import table as empty
+    from rtspdsr.cli.units import counted, lasting, share
 
-    made = Table(
-        box=box.SIMPLE_HEAD,
-        caption=counted(len(found), "session"),
-        caption_justify="left",
+    waiting = f"; {WAITING_MEANS}" * any(one["waiting"] for one in found)
+    made = empty(
+        *("session", "client", "backend", "state", "over"),
+        right=("age", "delivered", "loss"),
+        caption=counted(len(found), "session") + waiting,
     )
-    made.add_column("session", no_wrap=True)
-    for name in ("client", "backend", "state", "over"):
-        made.add_column(name)
-    for name in ("age", "delivered", "loss"):
-        made.add_column(name, justify="right")
+    made.columns[0].no_wrap = True
     made.add_column("URL", overflow="fold")
     for one in found:
-        rate = one["delivered_bytes_per_s"]
-        packets = one["delivered_packets_per_s"]
         loss = _loss(one)
         made.add_row(
             one["session"],
             one["client"],
-            f"{one['service']}/{one['backend']}",
+            place(one["service"], one["backend"]),
             one["reason"] or one["state"],
             ", ".join(one["transports"]),
             lasting(one["age_s"]),
-            bits(8 * rate) if rate is not None else "-" if packets is None else f"{packets:.0f} pkt/s",
+            _delivered(one),
             Text(share(loss), "red" if (loss or 0) >= 0.02 else ""),
             Text(one["url"]),  # the client's words: no markup, no emoji
         )
@@ -203,6 +198,18 @@ def _loss(one: dict[str, Any]) -> float | None:
     """The last one heard of while it lives, then the worst there was."""
     loss: float | None = one["worst_loss"] if one["reason"] else one["last_loss"]
     return loss
+
+
+def _delivered(one: dict[str, Any]) -> str:
+    from rtspdsr.cli.tables import WAITING
+    from rtspdsr.cli.units import bits
+
+    if one["delivered_bytes_per_s"] is not None:
+        return bits(8 * one["delivered_bytes_per_s"])
+    packets = one["delivered_packets_per_s"]
+    if packets is not None:
+        return f"{packets:.0f} pkt/s"
+    return WAITING if one["waiting"] else "-"
 
 
 def _rank(one: dict[str, Any], order: Order | None) -> float:

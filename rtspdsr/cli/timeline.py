@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from rtspdsr.cli.tables import place, table
 from rtspdsr.cli.units import bits, lasting, share
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def _head(story: dict[str, Any]) -> list[str]:
     lines = [
         f"session {story['session']}{named}: {story['url']}",
         f"client  {story['client']} port {story['client_port']}{agent}",
-        f"backend {story['service']}/{story['backend']}",
+        f"backend {place(story['service'], story['backend'])}",
         f"since   {_readable(story['opened_at'])}{_until(story)}",
     ]
     if facts := _facts(story):
@@ -65,23 +66,21 @@ def _facts(story: dict[str, Any]) -> list[str]:
 
 
 def _happened(story: dict[str, Any]) -> "Table":
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("time", no_wrap=True)
-    table.add_column("after", justify="right", no_wrap=True)
-    table.add_column("what happened", overflow="fold")
+    shown = table("time", "after", "what happened")
+    for column in shown.columns[:2]:
+        column.no_wrap = True
+    shown.columns[1].justify = "right"
     entries = story["entries"]
     begun = _moment(entries[0]["time"]) if entries else None
     for number, entry in enumerate(entries):
         if story["entries_omitted"] and number == story["entries_first"]:
-            table.add_row("", "", Text(f"... {story['entries_omitted']:,} more ...", "dim"))
+            shown.add_row("", "", Text(f"... {story['entries_omitted']:,} more ...", "dim"))
         at = _moment(entry["time"])
         after = (at - begun).total_seconds() if begun else 0.0
-        table.add_row(_clock(entry["time"]), f"{after:.3f} s", Text(_told(entry), _style(entry)))
-    return table
+        shown.add_row(_clock(entry["time"]), f"{after:.3f} s", Text(_told(entry), _style(entry)))
+    return shown
 
 
 def _told(entry: dict[str, Any]) -> str:
@@ -106,19 +105,16 @@ def _style(entry: dict[str, Any]) -> str:
 
 def _course(course: list[dict[str, Any]]) -> "Table":
     """Each point a row, with a bar for its rate."""
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("until", no_wrap=True)
-    for name in ("delivered", "loss", "jitter", "from client"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("")
+    shown = table("until", right=("delivered", "loss", "jitter", "from client"))
+    for column in shown.columns:
+        column.no_wrap = True
+    shown.add_column("")
     rates = [_rate(point) for point in course]
     highest = max((rate for rate in rates if rate), default=1.0)
     for point, rate in zip(course, rates, strict=True):
-        table.add_row(
+        shown.add_row(
             _clock(point["ended_at"]),
             _delivered(point),
             Text(share(point["loss"]), "red" if (point["loss"] or 0) >= 0.02 else ""),
@@ -126,7 +122,7 @@ def _course(course: list[dict[str, Any]]) -> "Table":
             bits(8 * point["client_bytes_per_s"]),
             Text("█" * round(BAR * (rate or 0) / highest), "green"),
         )
-    return table
+    return shown
 
 
 def _rate(point: dict[str, Any]) -> float | None:

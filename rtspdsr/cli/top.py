@@ -60,23 +60,25 @@ def top(
 
 
 class _Look:
-    """Two looks at counters make a rate."""
+    """Two looks at the counters of packets make a rate."""
 
     def __init__(self, config: Path, limit: int) -> None:
         self._config, self._limit = config, limit
-        self._before: dict[str, tuple[float, int, int]] = {}
+        self._before: dict[str, tuple[float, int]] = {}
 
     def take(self) -> dict[str, Any]:
         """What happened since the last time."""
         status = ask(self._config, "GET", "/v1/status")
         stands_out = ask(self._config, "GET", "/v1/top", limit=self._limit)
+        delivery = {(one["service"], one["backend"]): one for one in stands_out.pop("delivery")}
         backends = [
             {
                 "service": service["name"],
                 "name": one["name"],
                 "state": one["state"],
                 "sessions": one["sessions"],
-                **self._rates(f"{service['name']}/{one['name']}", one),
+                "client_bits_per_s": self._carried(f"{service['name']}/{one['name']}", one),
+                **_delivered(delivery.get((service["name"], one["name"]))),
             }
             for service in status["services"]
             for one in service["backends"]
@@ -90,51 +92,62 @@ class _Look:
             **stands_out,
         }
 
-    def _rates(self, name: str, one: dict[str, Any]) -> dict[str, float]:
-        now, carried, delivered = time.monotonic(), one["client_bytes"], one["delivered_bytes"]
-        since, carried_before, delivered_before = self._before.get(name, (now, carried, delivered))
-        self._before[name] = now, carried, delivered
-        span = max(now - since, 0.001)
-        return {
-            "client_bits_per_s": max(0.0, round(8 * (carried - carried_before) / span)),
-            "delivered_bits_per_s": max(0.0, round(8 * (delivered - delivered_before) / span)),
-        }
+    def _carried(self, name: str, one: dict[str, Any]) -> float:
+        now, carried = time.monotonic(), one["client_bytes"]
+        since, before = self._before.get(name, (now, carried))
+        self._before[name] = now, carried
+        return max(0.0, float(round(8 * (carried - before) / max(now - since, 0.001))))
+
+
+def _delivered(sums: dict[str, Any] | None) -> dict[str, Any]:
+    """What the sessions of a backend get lately; reports come seconds apart, so two looks make no rate."""
+    if sums is None:
+        return {"delivered_bits_per_s": 0.0, "waiting": 0}
+    return {key: sums[key] for key in ("delivered_bits_per_s", "waiting")}
 
 
 def _drawn(found: dict[str, Any]) -> "Group":
     from rich.console import Group
     from rich.text import Text
 
-    from rtspdsr.cli.sessions import table
-    from rtspdsr.cli.units import bits, counted, lasting
+    from rtspdsr.cli.sessions import table as of_sessions
+    from rtspdsr.cli.tables import WAITING_MEANS
+    from rtspdsr.cli.units import bits, counted, delivered, lasting
 
     through = sum(one["client_bits_per_s"] for one in found["backends"])
     past = sum(one["delivered_bits_per_s"] for one in found["backends"])
+    waiting = sum(one["waiting"] for one in found["backends"])
     head = Text(
         f"up {lasting(found['uptime_s'])}, {counted(found['sessions'], 'session')}, {found['pins']:,} of "
-        f"{found['pins_max']:,} pins; {bits(through)} through the balancer, {bits(past)} past it"
+        f"{found['pins_max']:,} pins; {bits(through)} through the balancer, "
+        f"{delivered(past, waiting)} past it"
     )
+    if waiting:
+        head.append(f"; {WAITING_MEANS}", "dim")
     parts: list[Any] = [head, _backends(found["backends"])]
     if found["urls"]:
         parts.append(_urls(found["urls"]))
     if found["worst"]:
-        parts += [Text("worst quality", "bold"), table(found["worst"])]
+        parts += [Text("worst quality", "bold"), of_sessions(found["worst"])]
     if found["failures"]:
         parts.append(_failures(found["failures"]))
     return Group(*parts)
 
 
 def _backends(backends: list[dict[str, Any]]) -> "Table":
-    from rtspdsr.cli.units import bits
+    from rich.text import Text
 
-    made = _table("backend", "state", right=("sessions", "from clients", "delivered"))
+    from rtspdsr.cli.tables import place, table
+    from rtspdsr.cli.units import bits, delivered
+
+    made = table("backend", "state", right=("sessions", "from clients", "delivered"))
     for one in backends:
         made.add_row(
-            f"{one['service']}/{one['name']}",
-            one["state"] if one["state"] == "up" else f"[bold red]{one['state']}[/]",
+            place(one["service"], one["name"]),
+            Text(one["state"], "" if one["state"] == "up" else "bold red"),
             f"{one['sessions']:,}",
             bits(one["client_bits_per_s"]),
-            bits(one["delivered_bits_per_s"]),
+            delivered(one["delivered_bits_per_s"], one["waiting"]),
         )
     return made
 
@@ -142,37 +155,29 @@ def _backends(backends: list[dict[str, Any]]) -> "Table":
 def _urls(urls: list[dict[str, Any]]) -> "Table":
     from rich.text import Text
 
-    from rtspdsr.cli.units import bits
+    from rtspdsr.cli.tables import table
+    from rtspdsr.cli.units import delivered
 
-    made = _table("busiest", right=("sessions", "delivered"))
+    made = table("busiest", right=("sessions", "delivered"))
     for one in urls:
-        made.add_row(Text(one["url"]), f"{one['sessions']:,}", bits(one["delivered_bits_per_s"]))
+        rate = delivered(one["delivered_bits_per_s"], one["waiting"])
+        made.add_row(Text(one["url"]), f"{one['sessions']:,}", rate)
     return made
 
 
 def _failures(failures: list[dict[str, Any]]) -> "Table":
     from rich.text import Text
 
-    made = _table("time", "newest failures", "backend", "client", "session")
+    from rtspdsr.cli.tables import place, table
+
+    made = table("time", "newest failures", "backend", "client", "session")
     for one in failures:
         details = ", ".join(f"{key} {value}" for key, value in one["details"].items())
         made.add_row(
             one["time"][11:19],
             Text(f"{one['event'].replace('_', ' ')}: {details}"),
-            f"{one['service']}/{one['backend']}",
+            place(one["service"], one["backend"]),
             one["client"] or "-",
             one["session"] or "-",
         )
-    return made
-
-
-def _table(*left: str, right: tuple[str, ...] = ()) -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    made = Table(box=box.SIMPLE_HEAD)
-    for name in left:
-        made.add_column(name, overflow="fold")
-    for name in right:
-        made.add_column(name, justify="right")
     return made

@@ -11,6 +11,15 @@ def bits(per_s: float | None) -> str:
     return f"{per_s:.0f} b/s"
 
 
+def delivered(per_s: float, waiting: int) -> str:
+    """What sessions get, of whom so many have told nothing yet: ``…`` if none has, ``3.12 Mb/s + …``."""
+    from rtspdsr.cli.tables import WAITING
+
+    if not waiting:
+        return bits(per_s)
+    return f"{bits(per_s)} + {WAITING}" if per_s else WAITING
+
+
 def share(fraction: float | None) -> str:
     """A loss: ``1.2 %``."""
     return "-" if fraction is None else f"{100 * fraction:.1f} %"

@@ -33,8 +33,7 @@ def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
 
 def show_status(answer: dict[str, Any], console: "Console") -> None:
     """Print what ``/v1/status`` says."""
-    from rich.table import Table
-
+    from rtspdsr.cli.tables import table
     from rtspdsr.cli.units import counted, lasting
 
     modes = ", ".join(f"{name} ({mode})" for name, mode in answer["modes"].items())
@@ -43,13 +42,14 @@ def show_status(answer: dict[str, Any], console: "Console") -> None:
         f"{answer['pins']:,} of {answer['pins_max']:,} pins"
     )
     for service in answer["services"]:
-        table = Table("backend", "state", "weight", "sessions", "packets from clients", "bytes from clients")
-        for column in table.columns[2:]:
-            column.justify = "right"
         alone = ", each connection by itself" * (service["place_by"] == "connection")
-        table.title = f"{service['name']}: {', '.join(service['vips'])}, {service['schedule']}{alone}"
+        shown = table(
+            *("backend", "state"),
+            right=("weight", "sessions", "packets from clients", "bytes from clients"),
+            title=f"{service['name']}: {', '.join(service['vips'])}, {service['schedule']}{alone}",
+        )
         for one in service["backends"]:
-            table.add_row(
+            shown.add_row(
                 one["name"],
                 one["state"] + ", full" * one["full"],
                 f"{one['weight']}" + f" ({one['share']:.0%})" * (one["share"] < 1),
@@ -57,7 +57,7 @@ def show_status(answer: dict[str, Any], console: "Console") -> None:
                 f"{one['client_packets']:,}",
                 f"{one['client_bytes']:,}",
             )
-        console.print(table)
+        console.print(shown)
         for one in service["backends"]:
             if one["problem"]:
                 console.print(f"{one['name']}: {one['problem']}", style="bold red", markup=False)
@@ -80,23 +80,28 @@ def backends(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None
         typer.echo(json.dumps(answer))
         return
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+    from rich.text import Text
 
-    table = Table("backend", "state", "sessions", "check", "found", "clients tell", show_lines=True)
-    table.columns[2].justify = "right"
+    from rtspdsr.cli.tables import place, table
+
+    shown = table("backend", "state", "found", "clients tell", right=("sessions",))
     for one in answer:
-        checks = one["checks"]
-        standing = one["standing_problem"] or one["standing"]
-        table.add_row(
-            f"{one['service']}/{one['name']}",
-            one["state"] if one["state"] == "up" else f"[bold red]{one['state']}[/]",
+        checks = [f"{kind}: {_found(check)}" for kind, check in one["checks"].items()]
+        shown.add_row(
+            place(one["service"], one["name"]),
+            Text(one["state"], "" if one["state"] == "up" else "bold red"),
+            Text("\n".join(checks) or one["problem"] or "not checked"),
+            Text(_told(one), "" if one["standing"] == "good" else "yellow"),
             str(one["sessions"]),
-            "\n".join(checks),
-            escape("\n".join(map(_found, checks.values())) or one["problem"] or "not checked"),
-            standing if one["standing"] == "good" else f"[yellow]{standing}[/]",
         )
-    Console().print(table)
+    Console().print(shown)
+
+
+def _told(backend: dict[str, Any]) -> str:
+    """What its clients tell of it; who has none is neither good nor poor."""
+    if backend["standing"] == "good" and not backend["sessions"]:
+        return "-"
+    return str(backend["standing_problem"] or backend["standing"])
 
 
 def _found(check: dict[str, Any]) -> str:
@@ -119,17 +124,23 @@ def place(
     client: Annotated[str, typer.Argument(help="The client's address.")],
     backend: Annotated[
         str,
-        typer.Argument(help="The backend's name, as SERVICE/BACKEND.", autocompletion=backend_names),
+        typer.Argument(
+            help="BACKEND, or SERVICE/BACKEND where several are called so.", autocompletion=backend_names
+        ),
     ],
     config: ConfigOption = CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     """Send a client's new connections to a backend; its sessions elsewhere stay where they are.
 
-    Example: rtspdsr place 198.51.100.7 cams/cam-b
+    Examples:
+
+        rtspdsr place 198.51.100.7 cam-b
+
+        rtspdsr place 2001:db8::7 cams/cam-b
     """
-    service, _, name = backend.rpartition("/")
-    if not service:
-        raise typer.BadParameter("name the service too, as SERVICE/BACKEND", param_hint="backend")
+    from rtspdsr.cli.naming import full_name
+
+    service, name = full_name(config, backend)
     answer = ask(config, "PUT", f"/v1/services/{service}/clients/{client}", {"backend": name})
-    typer.echo(json.dumps(answer) if as_json else f"new connections of {client} go to {backend}")
+    typer.echo(json.dumps(answer) if as_json else f"new connections of {client} go to {service}/{name}")

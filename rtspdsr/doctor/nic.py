@@ -194,10 +194,12 @@ def _receiving(interface: Interface, counters: Counters) -> Iterator[Finding]:
     about = f"{name}: receive ring"
     verdict = losing(counters, *lost)
     if interface.ring is None:
-        kind = f"a {interface.kind}" if interface.kind else f"driver {interface.driver or 'unknown'}"
-        measured = f"not applicable: {kind} tells of no ring"
-        verdict = verdict if verdict is not Verdict.OK else Verdict.UNKNOWN
-        yield judged(about, verdict, f"{measured}; missed {counters.told(*lost)}", why, f"ethtool -g {name}")
+        if interface.kind:
+            measured = f"not applicable: a {interface.kind} has none"
+        else:
+            measured = f"driver {interface.driver or 'unknown'} tells of none"
+            verdict = verdict if verdict is not Verdict.OK else Verdict.UNKNOWN
+        yield judged(about, verdict, f"{measured}; missed {counters.told(*lost)}", why, f"ethtool -S {name}")
     else:
         used, most = interface.ring.used, interface.ring.most
         mend = f"ethtool -G {name} rx {most}"
@@ -224,8 +226,9 @@ def _spread(interface: Interface, machine: Machine, *, forwards: bool) -> Findin
     if cpus == 1:
         return judged(about, Verdict.OK, "one CPU: nothing to spread", why, "")
     if interface.kind:
-        measured = f"not applicable: a {interface.kind} has no interrupts of its own"
-        return judged(about, Verdict.UNKNOWN, measured, why, f"ls /sys/class/net/{name}/queues")
+        return judged(
+            about, Verdict.OK, f"not applicable: a {interface.kind} has no interrupts of its own", why, ""
+        )
     queues = interface.queues
     steered = any(set(mask) - set("0,") for mask in interface.steering or ())
     if queues and queues.used < min(queues.most, cpus):

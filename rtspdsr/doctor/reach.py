@@ -106,7 +106,10 @@ def _take_echoes(
     while awaited and (left := end - time.monotonic()) > 0:
         for ready in select.select(list(sockets.values()), [], [], left)[0]:
             version = 4 if ready.family == socket.AF_INET else 6
-            data = ready.recv(65536)
+            try:
+                data = ready.recv(65536)
+            except OSError:  # an error that waits at the socket, of an interface that goes down
+                continue
             data = data[(data[0] & 0xF) * 4 :] if version == 4 else data
             if len(data) < ICMP.size:
                 continue
@@ -161,16 +164,22 @@ def claims(vips: Iterable[Address], interfaces: Iterable[Interface]) -> list[Cla
             if not interface.mac or not interface.up:
                 continue
             for version in _versions(vips):
-                made = stack.enter_context(_asker(interface, version))
-                heard[made] = interface, version
-                for vip in vips:
-                    if vip.version == version:
-                        _ask(interface, vip)
+                with suppress(OSError):  # it has gone meanwhile, or gone down: nobody answers there
+                    made = stack.enter_context(_asker(interface, version))
+                    heard[made] = interface, version
+                    for vip in vips:
+                        if vip.version == version:
+                            _ask(interface, vip)
         end = time.monotonic() + ASK_S
         while heard and (left := end - time.monotonic()) > 0:
             for ready in select.select(list(heard), [], [], left)[0]:
                 interface, version = heard[ready]
-                answer = (parse_arp if version == 4 else parse_advertisement)(ready.recv(2048))
+                try:
+                    told = ready.recv(2048)
+                except OSError:  # it goes down just now
+                    del heard[ready]
+                    continue
+                answer = (parse_arp if version == 4 else parse_advertisement)(told)
                 if answer and answer[0] in vips and answer[1] != interface.mac:
                     found[Claim(vip=answer[0], interface=interface.name, mac=answer[1])] = None
     return list(found)
@@ -192,13 +201,17 @@ def parse_advertisement(message: bytes) -> tuple[Address, str] | None:
 
 
 def _asker(interface: Interface, version: int) -> socket.socket:
-    """A socket that hears the answers."""
-    if version == 4:
-        made = _raw(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ARP))
-        made.bind((interface.name, ETH_P_ARP))
-    else:
-        made = _raw(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.name.encode())
+    """A socket that hears the answers. Raises OSError if the interface has gone."""
+    with ExitStack() as unless_bound:
+        if version == 4:
+            made = _raw(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ARP))
+            unless_bound.enter_context(made)
+            made.bind((interface.name, ETH_P_ARP))
+        else:
+            made = _raw(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+            unless_bound.enter_context(made)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.name.encode())
+        unless_bound.pop_all()
     return made
 
 

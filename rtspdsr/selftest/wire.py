@@ -30,6 +30,7 @@ from rtspdsr.model import Address
 
 NAME = "rdself"  # of namespaces, tables and interfaces, with the pid: an interface has 15 characters
 PORTS = 500  # that the client takes in turn; one play takes three
+PORT_FIRST, PORT_LAST = 1024, 65_535  # below are those of services
 PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 NAMESPACES = Path("/run/netns")
 
@@ -146,11 +147,19 @@ def _link(interface: str) -> tuple[str, str]:
 
 
 def free_ports(given: str) -> tuple[int, int]:
-    """Ports that the kernel gives to nobody on this machine: behind its range, else before it."""
+    """Ports that the kernel gives to nobody on this machine: behind its range, else before it.
+
+    Raises RtspDsrError if there is no room for them: those of services that listen are not to be taken.
+    """
     low, high = map(int, given.split())
-    if high + PORTS <= 65_535:
+    if high + PORTS <= PORT_LAST:
         return high + 1, high + PORTS
-    return low - PORTS, low - 1
+    if low - PORTS >= PORT_FIRST:
+        return low - PORTS, low - 1
+    raise RtspDsrError(
+        f"net.ipv4.ip_local_port_range is {low} {high}, which leaves no {PORTS} ports to the client of the "
+        f'selftest; meanwhile: sysctl -w net.ipv4.ip_local_port_range="{low} {PORT_LAST - PORTS}"'
+    )
 
 
 def remove_left() -> None:

@@ -144,6 +144,7 @@ def session(number: int) -> SessionAnswer:
         "worst_loss": 0.125,
         "jitter": 90,
         "stalls": 1,
+        "waiting": False,
     }
 
 
@@ -219,12 +220,22 @@ STORY: StoryAnswer = {
 
 
 TOP: TopAnswer = {
+    "delivery": [
+        {
+            "service": "cams",
+            "backend": "cam-a",
+            "sessions": 2,
+            "delivered_bits_per_s": 4_000_000.0,
+            "waiting": 1,
+        }
+    ],
     "urls": [
         {
             "service": "cams",
             "url": "rtsp://192.0.2.10/live",
             "sessions": 2,
             "delivered_bits_per_s": 4_000_000.0,
+            "waiting": 0,
         }
     ],
     "worst": [session(1)],

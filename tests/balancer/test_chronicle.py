@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 
 from rtspdsr.admin.answers import SessionAnswer, StoryAnswer, TopAnswer
 from rtspdsr.admin.asked import Sessions
-from rtspdsr.balancer.chronicle import Chronicle
+from rtspdsr.balancer.chronicle import Chronicle, is_waiting
 from rtspdsr.balancer.ranking import rank
 from rtspdsr.core.delivery import PACKET_BYTES
 from rtspdsr.core.events import Event
@@ -137,8 +137,28 @@ def test_what_stands_out_is_found(world: Told) -> None:
         ("rtsp://192.0.2.1/yard", 1),
     ]
     assert top["urls"][0]["delivered_bits_per_s"] == pytest.approx(1000 / 11 * PACKET_BYTES * 8, rel=0.01)
+    assert {one["backend"]: (one["sessions"], one["waiting"]) for one in top["delivery"]} == {
+        "cam-a": (1, 0),
+        "cam-b": (1, 0),
+    }
+    assert top["delivery"][0]["delivered_bits_per_s"] == top["urls"][0]["delivered_bits_per_s"]
     assert [one["session"] for one in top["worst"]] == ["s2", "s1"]  # one stands still, one loses packets
     assert [(one["event"], one["session"]) for one in top["failures"]] == [("session_stalled", "s2")]
+
+
+def test_what_two_reports_cannot_have_told_yet_is_waited_for(world: Told) -> None:
+    control = Control(client=ip_address("198.51.100.9"), port=40004)
+    world.feed(*play_udp(control, session="d", port=7000))
+    begun, flow = world.tracker.sessions["s4"], udp(7000, control.client)
+    assert is_waiting(begun, begun.opened_at + 5)
+    assert not is_waiting(begun, begun.opened_at + 60)  # it will tell nothing
+    assert not is_waiting(world.tracker.sessions["s2"], begun.opened_at)  # interleaved
+
+    for highest in (100, 600):
+        assert is_waiting(begun, begun.opened_at + 5)
+        world.hear(flow, report=report(highest=highest))
+        world.wait(6)
+    assert not is_waiting(begun, begun.opened_at + 5)
 
 
 def test_an_unknown_name_and_an_ambiguous_one_are_said(world: Told) -> None:

@@ -1,6 +1,7 @@
 """Every command is there, says what it is for, and is there fast."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -49,6 +50,30 @@ def test_the_daemon_carries_neither_scapy_nor_aiortsp() -> None:
     program = "import rtspdsr.balancer.balancer, sys; print('scapy' in sys.modules, 'aiortsp' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert ran.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["sesions"], "Did you mean `rtspdsr sessions` or `rtspdsr session`?"),
+        (["drain", "cam-a"], "Did you mean `rtspdsr backend drain`?"),
+        (["backend", "drian"], "Did you mean 'drain'?"),
+        (["--config", "lb.toml", "status"], "goes behind the command: rtspdsr status --config lb.toml"),
+        (["--json"], "goes behind the command: rtspdsr COMMAND --json"),
+        (["status", "--config", "/none.toml"], "name the configuration with --config"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_slip_is_answered_with_what_may_have_been_meant(words: list[str], hint: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "rtspdsr", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    assert ran.returncode == 2
+    assert hint in ran.stderr
 
 
 def test_an_error_is_a_message_and_an_exit_code(

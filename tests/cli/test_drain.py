@@ -14,7 +14,7 @@ from rtspdsr.admin import Admin
 from rtspdsr.admin.answers import BackendDetail
 from rtspdsr.cli import app
 from rtspdsr.cli.drain import seconds
-from rtspdsr.errors import AdminError
+from rtspdsr.errors import AdminError, UsageError
 from rtspdsr.model import AdminState
 from tests.admin.desk import BACKEND, Desk
 
@@ -137,5 +137,5 @@ def test_times_are_read(text: str, meant: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "soon", "-5m", "5m1h", "1.5h"])
 def test_what_is_no_time_says_how_to_give_one(text: str) -> None:
-    with pytest.raises(AdminError, match="give a time such as 30m"):
+    with pytest.raises(UsageError, match="give a time such as 30m"):
         seconds(text)

@@ -1,11 +1,15 @@
 """``rtspdsr selftest``: what it refuses before it touches anything; tests/lab plays with it."""
 
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+import rtspdsr.selftest.trial
 from rtspdsr.cli import app
+from rtspdsr.errors import RtspDsrError
+from rtspdsr.selftest.trial import Trial
 from tests.cli.serving import configuration
 
 
@@ -17,3 +21,19 @@ def test_what_is_no_rtsp_url_is_refused_in_words(tmp_path: Path, url: str) -> No
     ran = CliRunner().invoke(app, command, env={"COLUMNS": "200"})
     assert ran.exit_code == 2
     assert "write rtsp://VIP/PATH" in ran.output
+
+
+def test_where_nothing_was_played_nothing_is_said_to_be_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed_over = Trial(
+        service="cams",
+        backend="cam-a",
+        vip=ip_address("192.0.2.10"),
+        skipped="takes no new clients: it is down",
+    )
+    monkeypatch.setattr(rtspdsr.selftest.trial, "trials", lambda *_asked: iter([passed_over]))
+    with pytest.raises(RtspDsrError, match="nothing was played"):
+        CliRunner().invoke(
+            app, ["selftest", "--config", str(configuration(tmp_path))], catch_exceptions=False
+        )

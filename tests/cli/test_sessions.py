@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from rtspdsr.cli import app
+from rtspdsr.cli.pastsession import find
 from rtspdsr.errors import AdminError, NotFound
 from tests.admin.desk import STORY, TOP, Desk, session
 from tests.cli.serving import configuration, serving
@@ -164,5 +166,60 @@ def test_top_once_shows_what_stands_out(config: str) -> None:
 
 def test_top_is_told_to_scripts(config: str) -> None:
     told = json.loads(run("top", "--once", "--interval", "0.1", "--json", "--config", config))
-    assert {key: told[key] for key in TOP} == TOP
-    assert told["backends"][0]["client_bits_per_s"] == 0
+    assert {key: told[key] for key in TOP if key != "delivery"} == {
+        key: value for key, value in TOP.items() if key != "delivery"
+    }
+    (backend,) = told["backends"]
+    assert (backend["client_bits_per_s"], backend["delivered_bits_per_s"], backend["waiting"]) == (
+        0,
+        4_000_000.0,
+        1,
+    )
+
+
+def test_what_is_not_known_yet_is_no_zero(desk: Desk, config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = {**session(0), "delivered_packets_per_s": None, "waiting": True}
+    silent = {**session(1), "delivered_packets_per_s": None}
+    monkeypatch.setattr(desk, "sessions", lambda _asked: iter([begun, silent]))
+
+    *_, first, second, _, caption = run("sessions", "--config", config).splitlines()
+    assert (" … " in first, " … " in second) == (True, False)
+    assert caption.strip() == "2 sessions; … no receiver report yet"
+
+    known = run("top", "--once", "--interval", "0.1", "--config", config)
+    assert "4.00 Mb/s + … past it; … no receiver report yet" in known
+
+
+@pytest.mark.parametrize(
+    "command", [["sessions"], ["session", "1918"], ["top", "--once", "--interval", "0.1"]]
+)
+def test_a_backend_that_was_removed_is_called_so(
+    desk: Desk, config: str, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    gone = {"service": None, "backend": None}
+    monkeypatch.setattr(desk, "sessions", lambda _asked: iter([{**session(0), **gone}]))
+    monkeypatch.setattr(desk, "session", lambda _name: {**STORY, **gone})
+    top = {**TOP, "worst": [{**session(0), **gone}], "failures": [{**TOP["failures"][0], **gone}]}
+    monkeypatch.setattr(desk, "top", lambda _asked: iter([top]))
+
+    told = run(*command, "--config", config)
+
+    assert "None" not in told
+    assert "(removed)" in told
+
+
+def test_a_short_beginning_of_many_names_keeps_few_lines_of_the_log(tmp_path: Path) -> None:
+    with (tmp_path / "sessions.log").open("w") as log:
+        for number in range(30_000):
+            log.write(LINES.replace("feed01", f"feed{number:06x}"))
+        log.write('{"time":"2026-03-01T18:02:31.402Z","session":"feed000001"}\n')  # no event
+    tracemalloc.start()
+    with pytest.raises(AdminError, match=r"several sessions .*: feed000000, .*feed000009; write more of it"):
+        find(tmp_path / "sessions.log", "feed")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 32 << 20
+
+    story = find(tmp_path / "sessions.log", "feed000001")
+    assert story is not None
+    assert [entry["event"] for entry in story["entries"]] == ["session_opened"]

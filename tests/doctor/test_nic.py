@@ -81,8 +81,7 @@ FORWARDING = {
         Verdict.UNKNOWN,
         "",
     ),
-    "veth, queues": (VETH, "eth0: queues", Verdict.UNKNOWN, ""),
-    "veth, ring": (VETH, "eth0: receive ring", Verdict.UNKNOWN, ""),
+    "driver without rings": (replace(NIC, ring=None), "eth0: receive ring", Verdict.UNKNOWN, "ethtool -S"),
     "silent driver": (replace(NIC, queues=None), "eth0: queues", Verdict.UNKNOWN, "/proc/interrupts"),
 }
 
@@ -130,6 +129,13 @@ def test_what_hurts_sending_is_named(nic: Interface, about: str, verdict: Verdic
     finding = found(judge(nic, machine(nic), forwards=False), about)
     assert finding.verdict is verdict
     assert mend in finding.mend
+
+
+@pytest.mark.parametrize("about", ["eth0: queues", "eth0: receive ring"])
+def test_what_an_interface_cannot_have_is_nothing_to_mend(about: str) -> None:
+    finding = found(judge(VETH, machine(VETH), forwards=True), about)
+    assert finding.measured.startswith("not applicable: a veth has no")
+    assert (finding.verdict, finding.mend) == (Verdict.OK, "")
 
 
 LOSSES = {
