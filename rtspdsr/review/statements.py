@@ -68,6 +68,7 @@ def _overview(survey: Survey) -> Table:
         "clients_exact": survey.clients.exact,
         "no_summary": len(survey.open),
         "failed": whole.failed,
+        "untold": whole.untold,
         "stalled": whole.stalled,
         "moved_to_tcp": whole.moved,
         "session_hours": round(whole.seconds / 3600, 3),
@@ -80,6 +81,7 @@ def _overview(survey: Survey) -> Table:
         count("clients", "clients"),
         count("no_summary", "no summary"),
         count("failed", "failed"),
+        count("untold", "not told"),
         count("stalled", "stalled"),
         count("moved_to_tcp", "moved to TCP"),
         number("session_hours", "session hours"),
@@ -88,6 +90,10 @@ def _overview(survey: Survey) -> Table:
     notes = ["sessions: those with a summary; no summary: begun, and not ended in this log."]
     if not survey.clients.exact:
         notes.append("The number of clients is an estimate, wrong by 1.6 % usually.")
+    if whole.untold:
+        notes.append(
+            "not told: played on, and sent no receiver reports because the SDP forbids them (b=RR:0)."
+        )
     if survey.unfollowed:
         notes.append(f"{survey.unfollowed:,} sessions began while too many others were open to be followed.")
     return Table(name="overview", title="Overview", columns=columns, rows=[row], note=" ".join(notes))

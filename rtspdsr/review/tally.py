@@ -36,16 +36,17 @@ class Tally:
     """A group of sessions.
 
     stalled:  sessions that stalled at least once, ``stalls`` in all
+    untold:   sessions of which nothing tells whether media arrived
     moved:    sessions that went from UDP to TCP
     seconds:  that its sessions lasted, all together
     lost:     packets, of the ``packets`` that were reported on
     """
 
     __slots__ = ("bytes", "failed", "lost", "moved", "packets", "seconds", "sessions", "sketches", "stalled",
-                 "stalled_s", "stalls")  # fmt: skip
+                 "stalled_s", "stalls", "untold")  # fmt: skip
 
     def __init__(self, measured: int = OF_GROUPS) -> None:
-        self.sessions = self.failed = self.stalled = self.moved = 0
+        self.sessions = self.failed = self.stalled = self.moved = self.untold = 0
         self.seconds = self.stalled_s = 0.0
         self.stalls = self.bytes = self.packets = self.lost = 0.0
         self.sketches: list[Sketch | None] = [None] * measured
@@ -56,6 +57,7 @@ class Tally:
         self.sessions += 1
         self.seconds += session.lasted_s
         self.failed += session.failed is not None
+        self.untold += session.untold
         self.moved += moved
         if session.stalls:
             self.stalled += 1

@@ -106,6 +106,9 @@ def test_no_bytes_are_fatal(text: bytes) -> None:
         parse(text)
 
 
+SILENT = {"first_delivery_s": None, "delivered_packets": None}
+
+
 @pytest.mark.parametrize(
     ("changes", "recording", "kind"),
     [
@@ -115,6 +118,9 @@ def test_no_bytes_are_fatal(text: bytes) -> None:
         ({"first_delivery_s": None, "delivered_packets": None}, True, None),
         ({"first_delivery_s": None, "delivered_packets": None, "transports": ["multicast"]}, False, None),
         ({"played_at": ...}, False, None),
+        ({**SILENT, "user_agent": "GStreamer/1.22.0"}, False, None),
+        ({**SILENT, "user_agent": "GStreamer/1.22.0", "transports": ["tcp"]}, False, "no_delivery"),
+        ({**SILENT, "user_agent": "Lavf59.27.100"}, False, "no_delivery"),
         ({}, False, None),
     ],
 )
@@ -127,6 +133,19 @@ def test_what_counts_as_a_failure(changes: dict[str, Any], recording: bool, kind
     healthy = {"setup_s": 0.1, "first_delivery_s": 0.5, "transports": ["udp"], "reason": "teardown"}
     record = a_summary(**{**times, **healthy, **changes})
     assert summary(parse(json.dumps(record).encode()), recording=recording).failed == kind
+
+
+def test_a_player_that_may_not_report_has_not_failed() -> None:
+    """GStreamer at VLC: b=RR:0, and it would have given up after 5 s without a packet."""
+    times = {"played_at": "2026-03-01T18:00:01Z", "closed_at": "2026-03-01T18:01:00Z"}
+    record = a_summary(
+        **times, **SILENT, transports=["udp"], user_agent="GStreamer/1.22.0", reason="teardown"
+    )
+    survey = surveyed([json.dumps(record)])
+    assert (survey.whole.failed, survey.whole.untold, dict(survey.failures)) == (0, 1, {})
+    (overview,) = [one for one in report(survey, {}).tables if one.name == "overview"]
+    assert overview.rows[0]["untold"] == 1
+    assert "b=RR:0" in overview.note
 
 
 def test_shares_of_the_table_in_force_are_followed() -> None:
