@@ -1,14 +1,16 @@
 """What docs/ tells its reader to type and expect is what there is; the README has a test of its own."""
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rtspdsr.config import TABLES
 from rtspdsr.logreference import event_classes
-from rtspdsr.sessionlog import event_name
-from tests.test_readme import assert_exists, lines
+from rtspdsr.sessionlog import event_name, keys_of
+from tests.test_readme import assert_exists, blocks, lines
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
@@ -22,6 +24,14 @@ COMMANDS = {
     for line in lines("rtspdsr", text)
     if not line[1].isupper()  # any command
 }
+TEXTS = {"README.md": (ROOT / "README.md").read_text(encoding="utf-8")} | {
+    f"docs/{name}": text for name, text in DOCUMENTS.items()
+}
+ANCHORS = [
+    (name, link)
+    for name, text in TEXTS.items()
+    for link in re.findall(r"\]\(((?!https:)[^)#]*#[^)]+)\)", text)
+]
 LINKS = [(name, link) for name, text in DOCUMENTS.items() for link in re.findall(r"\]\(([^)#]+)\)", text)]
 
 
@@ -33,6 +43,14 @@ def test_every_command_and_option_exists(line: str) -> None:
 @pytest.mark.parametrize(("name", "link"), LINKS)
 def test_every_link_leads_somewhere(name: str, link: str) -> None:
     assert link.startswith("https://") or (ROOT / "docs" / link).exists()
+
+
+@pytest.mark.parametrize(("name", "link"), ANCHORS)
+def test_every_link_to_a_heading_leads_there(name: str, link: str) -> None:
+    path, _, heading = link.partition("#")
+    target = (ROOT / name).parent / path if path else ROOT / name
+    headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+    assert heading in [re.sub(r"[^a-z0-9 -]", "", one.lower()).replace(" ", "-") for one in headings]
 
 
 def test_every_document_is_named_in_the_readme() -> None:
@@ -61,6 +79,15 @@ def test_configuration_keys_that_are_named_exist(name: str) -> None:
     }
     sections = "|".join(table[-1] for table in TABLES if table)
     assert set(re.findall(rf"`((?:{sections})\.[a-z_]+)`", DOCUMENTS[name])) <= keys
+
+
+def test_the_log_lines_shown_have_the_keys_of_their_events() -> None:
+    (text,) = blocks("json", DOCUMENTS["reading-log.md"])
+    classes = {event_name(event_class): event_class for event_class in event_classes()}
+    shown: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines()]
+    assert len(shown) >= 3
+    for record in shown:
+        assert list(record) == keys_of(classes[record["event"]]), f"{record['event']} has other keys now"
 
 
 # --- the container, which no test runs
