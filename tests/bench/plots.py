@@ -99,7 +99,7 @@ def bars(
     log: bool = False,
     target: float | None = None,
 ) -> Plot:
-    """A bar for each side of each row, its median written behind it as ``form`` says.
+    """A bar for each side of each row, on a scale of logarithms a dot; its median is written behind it.
 
     target: where a line stands that the bars are to be judged by
     """
@@ -111,9 +111,11 @@ def bars(
         for side, spread in row.items():
             errors = [[spread.median - spread.low], [spread.high - spread.median]]
             colour = COLOURS[sides.index(side) % len(COLOURS)]
-            axes.barh(
-                at, spread.median, 0.8, xerr=errors, color=colour, label=side, ecolor="#1c2430", capsize=2
-            )
+            look = {"xerr": errors, "color": colour, "label": side, "ecolor": "#1c2430", "capsize": 2}
+            if log:  # a bar would begin anywhere
+                axes.errorbar(spread.median, at, fmt="o", markersize=8, **look)
+            else:
+                axes.barh(at, spread.median, 0.8, **look)
             axes.annotate(
                 f"{spread.median:{form}}", (spread.high, at), (6, 0), textcoords="offset points", va="center"
             )

@@ -5,6 +5,9 @@ import random
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
+
+Measured = TypeVar("Measured")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +34,14 @@ class Spread:
 
 
 def interleave(
-    sides: Mapping[str, Callable[[], float]], rounds: int, tell: Callable[[str], None] = lambda words: None
-) -> dict[str, list[float]]:
+    sides: Mapping[str, Callable[[], Measured]], rounds: int, tell: Callable[[str], None] = lambda words: None
+) -> dict[str, list[Measured]]:
     """Every side once a round, each round in another order. A first round warms up and is not counted.
 
     tell: is told which round it is
     """
     order, shuffle = list(sides), random.Random(1).shuffle
-    measured: dict[str, list[float]] = {name: [] for name in sides}
+    measured: dict[str, list[Measured]] = {name: [] for name in sides}
     for number in range(rounds + 1):
         tell(f"round {number} of {rounds}" if number else "warming up")
         shuffle(order)

@@ -8,6 +8,7 @@ from rtspdsr.dataplane.libbpf.binding import library
 from rtspdsr.dataplane.libbpf.descriptors import Descriptor
 
 BPF_XDP = 37  # enum bpf_attach_type
+LIVE_FRAMES = 2  # BPF_F_TEST_XDP_LIVE_FRAMES
 XDP_MODES = {"native": 4, "generic": 2}  # XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE
 
 
@@ -71,20 +72,25 @@ class Program(Descriptor):
         ifindex: the interface the frame seems to come in by; it must exist
         """
         room = ctypes.create_string_buffer(len(frame) + 512)
+        options = _TestRunOptions(data_out=ctypes.cast(room, c_void_p), data_size_out=len(room))
+        self._test(options, frame, ifindex, repeat)
+        return TestRun(options.retval, room.raw[: options.data_size_out], options.duration)
+
+    def transmit(self, frame: bytes, ifindex: int, repeat: int) -> None:
+        """Run it on so many frames that are real: what leaves by XDP_TX goes out by the interface. (Linux 5.18)
+
+        A frame is used again as it came back: the program has to write whatever somebody may have altered.
+        """
+        self._test(_TestRunOptions(flags=LIVE_FRAMES), frame, ifindex, repeat)
+
+    def _test(self, options: _TestRunOptions, frame: bytes, ifindex: int, repeat: int) -> None:
         context = (c_uint32 * 6)(0, len(frame), 0, ifindex, 0, 0)  # struct xdp_md
-        options = _TestRunOptions(
-            sz=ctypes.sizeof(_TestRunOptions),
-            data_in=ctypes.cast(c_char_p(frame), c_void_p),
-            data_out=ctypes.cast(room, c_void_p),
-            data_size_in=len(frame),
-            data_size_out=len(room),
-            repeat=repeat,
-        )
+        options.sz, options.repeat = ctypes.sizeof(_TestRunOptions), repeat
+        options.data_in, options.data_size_in = ctypes.cast(c_char_p(frame), c_void_p), len(frame)
         if ifindex:
             options.ctx_in, options.ctx_size_in = ctypes.addressof(context), ctypes.sizeof(context)
         result = library().bpf_prog_test_run_opts(self.fd, ctypes.byref(options))
         library().check(result, f"test a program with a frame of {len(frame)} octets")
-        return TestRun(options.retval, room.raw[: options.data_size_out], options.duration)
 
 
 class Link(Descriptor):
