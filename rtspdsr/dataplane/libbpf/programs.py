@@ -79,7 +79,7 @@ class Program(Descriptor):
     def transmit(self, frame: bytes, ifindex: int, repeat: int) -> None:
         """Run it on so many frames that are real: what leaves by XDP_TX goes out by the interface. (Linux 5.18)
 
-        A frame is used again as it came back: the program has to write whatever somebody may have altered.
+        A frame is used again as it came back: the program has to write all that somebody may have altered.
         """
         self._test(_TestRunOptions(flags=LIVE_FRAMES), frame, ifindex, repeat)
 
