@@ -28,8 +28,7 @@ TIMER_S = 0.05
 SLICE_S = 0.005
 READ_AT_ONCE = 200  # flows read between two looks at the clock
 TIDY_S = 0.1  # what comes to be in so long is searched in 1 ms, at 1,000 new sessions a second
-TIDY_ALL_S = 3600.0  # what a search of the new misses, netlink messages above all, is some 8 MB in so long
-FEW = 3_000  # sessions, with which a search of everything takes less than half of the deadline: some 70 ms
+TIDY_ALL_S = 3600.0  # what a search of the new misses is next to nothing; a search of everything takes 70 ms
 COPY_AT_ONCE = 100  # sessions written anew into a new journal between two looks
 
 Job = Callable[[], Coroutine[None, None, None]]
@@ -112,7 +111,7 @@ class Upkeep:
             await asyncio.sleep(COPY_S)
 
     async def tidy(self) -> None:
-        """Search for reference cycles in what is new, and in everything only while there are few sessions.
+        """Search for reference cycles in what is new, and in everything only while there is no session.
 
         Python by itself searches everything that lives, again and again: with 20,000 sessions it stands still
         for most of a second. What the tracker keeps is free when its last reference goes, without a search.
@@ -122,7 +121,7 @@ class Upkeep:
             gc.freeze()
             await asyncio.sleep(TIDY_S)
             gc.collect(0)
-            if len(self._tracker.sessions) < FEW and time.monotonic() - searched_at > TIDY_ALL_S:
+            if not self._tracker.sessions and time.monotonic() - searched_at > TIDY_ALL_S:
                 gc.unfreeze()
                 gc.collect()
                 searched_at = time.monotonic()

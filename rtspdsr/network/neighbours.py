@@ -92,7 +92,8 @@ class Neighbours:
                 if restored:
                     yield restored
             for order in self._resolver.orders(time.monotonic(), BATCH):
-                await self._carry_out(order)
+                self._carry_out(order)
+                await asyncio.sleep(0)
             for link_change in self._links.changes():
                 yield link_change
             for change in self._resolver.changes(time.monotonic()):
@@ -153,18 +154,18 @@ class Neighbours:
         for ifindex in before - set(self._links.by_index):
             self._memory.receive(LinkGone(ifindex), now)
 
-    async def _carry_out(self, order: Order) -> None:
+    def _carry_out(self, order: Order) -> None:
         if isinstance(order, Lookup):
-            hop = await self._netlink.hop(order.address)
+            hop = self._netlink.hop(order.address)
             self._resolver.routed(order.address, hop, time.monotonic())
             return
         # Read first: either request would turn an entry that an operator set by hand into an ordinary one.
-        entry = await self._netlink.neighbour(order.address, order.ifindex)
+        entry = self._netlink.neighbour(order.address, order.ifindex)
         if not entry.state & VALID:
-            await self._netlink.solicit(order.address, order.ifindex)
-            entry = await self._netlink.neighbour(order.address, order.ifindex)
+            self._netlink.solicit(order.address, order.ifindex)
+            entry = self._netlink.neighbour(order.address, order.ifindex)
         elif isinstance(order, Probe) and not entry.state & UNMANAGED:
-            await self._netlink.probe(order.address, order.ifindex)
+            self._netlink.probe(order.address, order.ifindex)
         # Messages are taken in by this same task, so that later news always has the last word.
         self._resolver.heard(entry, time.monotonic())
 
@@ -172,7 +173,7 @@ class Neighbours:
         """Read what the interfaces have, to have it when they lose it."""
         for ifindex in self._links.watched() | self._resolver.ifindexes():
             addresses, routes = await self._belongings(ifindex)
-            link = await self._netlink.link(ifindex)
+            link = self._netlink.link(ifindex)
             if link and link.enabled:  # else this was read too late, and the message of it is under way
                 self._memory.remember(ifindex, addresses, routes)
 

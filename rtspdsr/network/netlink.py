@@ -3,15 +3,28 @@
 Handed addresses and interface indexes, it gives back frozen values, and decides nothing. What the kernel
 refuses becomes ``DataplaneError``.
 
-Every read asks for as little as the kernel can filter by itself: pyroute2 decodes a whole datagram at a
-stretch, and 4,000 routes in one dump held the loop for 30 ms.
+What is asked and heard of all the time goes by ``rtnetlink.py``, the rest by pyroute2. Every read there asks
+for as little as the kernel can filter by itself: pyroute2 decodes a whole datagram at a stretch, and 4,000
+routes in one dump held the loop for 30 ms.
 """
 
+import asyncio
 import errno
-from collections.abc import AsyncIterator
-from contextlib import suppress
-from ipaddress import IPv6Address, ip_address, ip_network
-from socket import AF_INET, AF_INET6, AF_UNSPEC, SOL_SOCKET
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from ipaddress import IPv6Address, ip_network
+from socket import (
+    AF_INET,
+    AF_INET6,
+    AF_NETLINK,
+    NETLINK_ROUTE,
+    SO_RCVBUF,
+    SOCK_CLOEXEC,
+    SOCK_NONBLOCK,
+    SOCK_RAW,
+    SOL_SOCKET,
+    socket,
+)
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,15 +35,14 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from rtspdsr.errors import DataplaneError
 from rtspdsr.model import Address
+from rtspdsr.network import rtnetlink
 from rtspdsr.network.values import (
     Hop,
     Link,
-    LinkGone,
     Message,
     NeighbourEntry,
     Nud,
     Resync,
-    RoutesChanged,
     StaticAddress,
     StaticRoute,
 )
@@ -46,14 +58,11 @@ GROUPS = (
 LISTEN_BYTES = 4 << 20  # a storm of neighbour messages while the loop is busy; beyond it, all is read anew
 SO_RCVBUFFORCE = 33  # <asm-generic/socket.h>, not in the socket module
 
-IFF_UP = 0x1
-IFF_RUNNING = 0x40
 NTF_USE = 0x1
 IFA_F_NODAD = 0x02
 IFA_F_PERMANENT = 0x80
 IFA_F_NOPREFIXROUTE = 0x200
 IFA_F_MCAUTOJOIN = 0x400
-RTN_UNICAST = 1
 RTPROT_BOOT, RTPROT_STATIC = 3, 4  # by `ip route add`, and by what reads a network configuration
 RTNH_F_ONLINK = 0x4
 RT_SCOPE_UNIVERSE = 0
@@ -68,6 +77,7 @@ class Netlink:
 
     async def __aenter__(self) -> Self:
         try:
+            self._kernel = rtnetlink.Kernel()
             self._requests = AsyncIPRoute()
             self._dumps = AsyncIPRoute(strict_check=True)
         except OSError as error:
@@ -77,79 +87,72 @@ class Netlink:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._kernel.close()
         self._requests.close()
         self._dumps.close()
 
     async def messages(self) -> AsyncIterator[Message]:
         """Yield what changes, for ever. A ``Resync`` comes first, and again whenever messages were lost."""
+        loop = asyncio.get_running_loop()
         while True:
-            with AsyncListener(self._listen_bytes) as listener:
-                await listener.bind()
+            with _listener(self._listen_bytes) as listener:
                 yield Resync()
                 try:
                     while True:
-                        async for raw in listener.get():
-                            message = _message(raw)
-                            if message is not None:
+                        for raw in rtnetlink.split(await loop.sock_recv(listener, rtnetlink.DATAGRAM_MAX)):
+                            if (message := rtnetlink.message(raw)) is not None:
                                 yield message
+                        await asyncio.sleep(0)  # a storm of them would never wait
                 except OSError as error:
+                    # After an overrun what the socket still holds is older than what is read anew.
                     if error.errno != errno.ENOBUFS:
                         raise refused("report changes of the network", error) from error
 
     async def links(self) -> list[Link]:
         """Read every interface."""
+        found: list[Link] = []
         try:
-            return [_link(raw) async for raw in await self._requests.link("dump")]
-        except (NetlinkError, OSError) as error:
+            for piece in self._kernel.links():
+                found += piece
+                await asyncio.sleep(0)
+        except OSError as error:
             raise refused("list the interfaces", error) from error
+        return found
 
-    async def link(self, ifindex: int) -> Link | None:
+    def link(self, ifindex: int) -> Link | None:
         """Read one interface; None if there is none of this index."""
         try:
-            return _link((await self._requests.link("get", index=ifindex))[0])
-        except NetlinkError:
+            return self._kernel.link(ifindex)
+        except OSError:
             return None
 
-    async def hop(self, address: Address) -> Hop | None:
+    def hop(self, address: Address) -> Hop | None:
         """Ask where a packet to ``address`` would go; None if there is no route."""
         try:
-            raw = (await self._requests.route("get", dst=str(address), family=_family(address)))[0]
-        except NetlinkError:  # unreachable, prohibited, blackhole: all mean that nothing would be sent
+            return self._kernel.hop(address)
+        except OSError:  # unreachable, prohibited, blackhole: all mean that nothing would be sent
             return None
-        attributes = dict(raw["attrs"])
-        gateway = attributes.get("RTA_GATEWAY") or attributes.get("RTA_VIA", {}).get("addr")
-        return Hop(
-            ifindex=attributes["RTA_OIF"],
-            gateway=ip_address(gateway) if gateway and ip_address(gateway) != address else None,
-            local=raw["type"] != RTN_UNICAST,
-        )
 
-    async def neighbour(self, address: Address, ifindex: int) -> NeighbourEntry:
+    def neighbour(self, address: Address, ifindex: int) -> NeighbourEntry:
         """Read one entry of the ARP or ND cache."""
-        try:
-            raw = await self._requests.neigh("get", dst=str(address), ifindex=ifindex)
-            entry = _neighbour(raw[0])
-        except NetlinkError:  # no such entry, or no such interface any more
-            entry = None
+        entry = None
+        with suppress(OSError):  # no such entry, or no such interface any more
+            entry = self._kernel.neighbour(address, ifindex)
         return entry or NeighbourEntry(address=address, ifindex=ifindex, state=Nud.NONE, mac=None)
 
-    async def solicit(self, address: Address, ifindex: int) -> None:
+    def solicit(self, address: Address, ifindex: int) -> None:
         """Make the kernel resolve ``address``. An entry set by hand loses that standing (kernel 5.16 on)."""
-        await self._neighbour_change("replace", address, ifindex, state=Nud.NONE, flags=NTF_USE)
+        self._set_neighbour(address, ifindex, Nud.NONE, NTF_USE, create=True)
 
-    async def probe(self, address: Address, ifindex: int) -> None:
+    def probe(self, address: Address, ifindex: int) -> None:
         """Make the kernel ask the known MAC address whether it is still there."""
-        await self._neighbour_change("change", address, ifindex, state=Nud.PROBE, flags=0)
+        self._set_neighbour(address, ifindex, Nud.PROBE, 0, create=False)
 
-    async def _neighbour_change(
-        self, command: str, address: Address, ifindex: int, *, state: Nud, flags: int
-    ) -> None:
+    def _set_neighbour(self, address: Address, ifindex: int, state: Nud, flags: int, *, create: bool) -> None:
         try:
-            await self._requests.neigh(
-                command, dst=str(address), ifindex=ifindex, state=int(state), flags=flags
-            )
-        except (NetlinkError, OSError) as error:
-            if _code(error) == errno.EPERM:
+            self._kernel.set_neighbour(address, ifindex, state, flags, create=create)
+        except OSError as error:
+            if error.errno == errno.EPERM:
                 raise refused(f"resolve {address}", error) from error
             # Else the entry or the interface went away meanwhile, or the table is full: it is asked again.
 
@@ -244,38 +247,19 @@ class Netlink:
                 raise refused(f"add {what}", error) from error
 
 
-class AsyncListener:
-    """A netlink socket in the groups of ``GROUPS``. After an overrun it is dead, and must be opened anew."""
-
-    def __init__(self, receive_bytes: int) -> None:
-        try:
-            self._socket = AsyncIPRoute(rcvbuf=receive_bytes)
-            with suppress(OSError):  # beyond net.core.rmem_max only with CAP_NET_ADMIN
-                self._socket.setsockopt(SOL_SOCKET, SO_RCVBUFFORCE, receive_bytes)
-        except OSError as error:
-            raise refused("open a netlink socket", error) from error
-        for kind in (rtnl.RTM_NEWROUTE, rtnl.RTM_DELROUTE, rtnl.RTM_NEWADDR, rtnl.RTM_DELADDR):
-            del self._socket.marshal.msg_map[kind]  # header only: a routing daemon may send 100,000 of these
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._socket.close()
-
-    async def bind(self) -> None:
-        """Join the groups."""
-        try:
-            await self._socket.bind(GROUPS)
-        except (NetlinkError, OSError, KeyError) as error:
-            raise refused("report changes of the network", error) from error
-
-    def get(self) -> AsyncIterator[Any]:
-        """Yield the messages of one datagram."""
-        answers: AsyncIterator[Any] = self._socket.get()
-        return answers
+@contextmanager
+def _listener(receive_bytes: int) -> Iterator[socket]:
+    """A socket in the groups of ``GROUPS``."""
+    try:
+        made = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE)
+        made.setsockopt(SOL_SOCKET, SO_RCVBUF, receive_bytes)
+        with suppress(OSError):  # beyond net.core.rmem_max only with CAP_NET_ADMIN
+            made.setsockopt(SOL_SOCKET, SO_RCVBUFFORCE, receive_bytes)
+        made.bind((0, GROUPS))
+    except OSError as error:
+        raise refused("report changes of the network", error) from error
+    with made:
+        yield made
 
 
 def refused(what: str, error: Exception) -> DataplaneError:
@@ -294,43 +278,6 @@ def _code(error: BaseException | None) -> int | None:
     return error.code if isinstance(error, NetlinkError) else getattr(error, "errno", None)
 
 
-def _family(address: Address) -> int:
-    return AF_INET if address.version == 4 else AF_INET6
-
-
-def _message(raw: Any) -> Message | None:
-    """Parse one message; None for what concerns nobody (bridges speak in the same groups)."""
-    kind = raw["header"]["type"]
-    if kind in (rtnl.RTM_NEWNEIGH, rtnl.RTM_DELNEIGH):
-        return _neighbour(raw)
-    if kind in (rtnl.RTM_NEWLINK, rtnl.RTM_DELLINK):
-        if raw["family"] != AF_UNSPEC:
-            return None
-        return _link(raw) if kind == rtnl.RTM_NEWLINK else LinkGone(raw["index"])
-    return RoutesChanged()
-
-
-def _link(raw: Any) -> Link:
-    return Link(
-        ifindex=raw["index"],
-        interface=raw.get_attr("IFLA_IFNAME"),
-        mac=_mac(raw.get_attr("IFLA_ADDRESS")) or b"",
-        enabled=bool(raw["flags"] & IFF_UP),
-        running=bool(raw["flags"] & IFF_RUNNING),
-    )
-
-
-def _neighbour(raw: Any) -> NeighbourEntry | None:
-    if raw["family"] not in (AF_INET, AF_INET6):
-        return None
-    return NeighbourEntry(
-        address=ip_address(raw.get_attr("NDA_DST")),
-        ifindex=raw["ifindex"],
-        state=Nud.NONE if raw["header"]["type"] == rtnl.RTM_DELNEIGH else Nud(raw["state"]),
-        mac=_mac(raw.get_attr("NDA_LLADDR")),
-    )
-
-
 def _route(raw: Any) -> StaticRoute:
     attributes = dict(raw["attrs"])
     anywhere = "0.0.0.0" if raw["family"] == AF_INET else "::"
@@ -340,9 +287,5 @@ def _route(raw: Any) -> StaticRoute:
         metric=attributes.get("RTA_PRIORITY", 0),
         tos=raw["tos"],
         gateway=attributes.get("RTA_GATEWAY", ""),
-        message=raw,
+        message=raw.dump(),  # else it refers to itself, and is kept until routes change
     )
-
-
-def _mac(text: str | None) -> bytes | None:
-    return bytes.fromhex(text.replace(":", "")) if text else None

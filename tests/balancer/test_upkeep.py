@@ -54,7 +54,6 @@ async def tidied(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[dict[str, obj
     """Tidying is under way; the sessions that it sees."""
     monkeypatch.setattr(module, "TIDY_S", 0.001)
     monkeypatch.setattr(module, "TIDY_ALL_S", 0.0)
-    monkeypatch.setattr(module, "FEW", 1)
     sessions: dict[str, object] = {"a": None}
     tracker = SimpleNamespace(sessions=sessions)
     upkeep = Upkeep(cast(Any, None), cast(Any, tracker), cast(Any, None), cast(Any, None))
@@ -79,7 +78,7 @@ async def test_a_new_cycle_is_freed(tidied: dict[str, object]) -> None:
     await until(lambda: gone() is None)
 
 
-async def test_what_is_old_is_searched_only_while_there_are_few_sessions(tidied: dict[str, object]) -> None:
+async def test_what_is_old_is_searched_only_while_there_is_no_session(tidied: dict[str, object]) -> None:
     old: list[Knot] = [Knot()]
     gone = weakref.ref(old[0])
     known = gc.get_freeze_count()
