@@ -77,7 +77,7 @@ class Program(Descriptor):
         return TestRun(options.retval, room.raw[: options.data_size_out], options.duration)
 
     def transmit(self, frame: bytes, ifindex: int, repeat: int) -> None:
-        """Run it on so many frames that are real: what leaves by XDP_TX goes out by the interface. (Linux 5.18)
+        """Run it on so many real frames: what leaves by XDP_TX goes out by the interface (Linux 5.18).
 
         A frame is used again as it came back: the program has to write all that somebody may have altered.
         """
