@@ -10,7 +10,7 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from ipaddress import ip_address
 from select import select
@@ -265,23 +265,21 @@ class Crowd:
     def live(self, clients: int, seconds: float, *, keepalives: bool) -> int:
         """Have the first so many clients, which play, do what players do; how many keepalives they sent."""
         script = self.script.playing
-        sent = 0
-        begun = time.monotonic()
+        sent, told = 0, 0
         with ExitStack() as stack:
-            drawn = Drawn(self._program, clients, SOURCE_END)
-            stack.callback(drawn.close)
-            drawing = stack.enter_context(drawn.drawing)
-            reported = 0.0
+            turns = [
+                stack.enter_context(closing(Drawn(self._program, clients, SOURCE_END, in_turn=True))).drawing
+                for _ in self._signs(script)
+            ]
+            begun = time.monotonic()
             while (elapsed := time.monotonic() - begun) < seconds:
-                if keepalives:
-                    while sent < clients * elapsed / KEEPALIVE_S:
-                        self._keep_alive(script, self._asked.total() % clients)
-                        sent += 1
-                many = int(clients * (elapsed - reported) / REPORT_S)
-                if many:
-                    reported += many * REPORT_S / clients
-                    for frame in self._signs(script):
-                        drawing.test_run(frame, ifindex=self._ifindex, repeat=many)
+                while keepalives and sent < clients * elapsed / KEEPALIVE_S:
+                    self._keep_alive(script, self._asked.total() % clients)
+                    sent += 1
+                if due := int(clients * elapsed / REPORT_S) - told:
+                    told += due
+                    for turn, frame in zip(turns, self._signs(script), strict=True):
+                        turn.test_run(frame, ifindex=self._ifindex, repeat=due)
                 time.sleep(STEP_S)
         return sent
 

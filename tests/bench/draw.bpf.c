@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Runs another program on a frame of a client drawn at random. A test run (BPF_PROG_TEST_RUN) gives a program
+ * Runs another program on a frame of a client drawn at random, or of each in turn. A test run (BPF_PROG_TEST_RUN) gives a program
  * the same frame again and again; this one stands before it, and writes the last four octets of the source
  * address anew each time, and if wanted a random initial sequence number.
  */
@@ -16,7 +16,7 @@ struct drawing {
 	__u32 clients;
 	__u32 source;	/* where the last four octets of the source address are in the frame */
 	__u32 sequence; /* where the sequence number is, 0 if it is to stay */
-	__u32 pad;
+	__u32 in_turn;	/* one client after the other; state counts them */
 };
 
 struct {
@@ -53,8 +53,13 @@ int draw(struct xdp_md *ctx)
 
 	if (!drawing)
 		return XDP_ABORTED;
-	drawing->state = drawing->state * 6364136223846793005ULL + 1442695040888963407ULL; /* Knuth's MMIX */
-	client = FIRST_CLIENT + (__u32)((drawing->state >> 32) * drawing->clients >> 32);
+	if (drawing->in_turn) {
+		client = FIRST_CLIENT + (__u32)drawing->state;
+		drawing->state = drawing->state + 1 < drawing->clients ? drawing->state + 1 : 0;
+	} else {
+		drawing->state = drawing->state * 6364136223846793005ULL + 1442695040888963407ULL; /* Knuth's MMIX */
+		client = FIRST_CLIENT + (__u32)((drawing->state >> 32) * drawing->clients >> 32);
+	}
 	if (!write(ctx, drawing->source, bpf_htonl(client)))
 		return XDP_ABORTED;
 	if (drawing->sequence && !write(ctx, drawing->sequence, drawing->state))

@@ -15,7 +15,7 @@ from rtspdsr.dataplane.libbpf.objects import Object
 from rtspdsr.dataplane.libbpf.programs import Program
 
 _HERE = Path(__file__).parent
-_DRAWING = struct.Struct("=QIII4x")
+_DRAWING = struct.Struct("=QIIII")
 
 
 class Loaded:
@@ -43,15 +43,18 @@ class Loaded:
 
 
 class Drawn(Loaded):
-    """``target`` run on frames of clients drawn at random.
+    """``target`` run on frames of clients drawn at random, or of all of them in turn.
 
     source:   where the last four octets of the source address are in the frame
     sequence: where the sequence number is, if it is to be drawn as well
     """
 
-    def __init__(self, target: Program, clients: int, source: int, sequence: int = 0) -> None:
+    def __init__(
+        self, target: Program, clients: int, source: int, sequence: int = 0, *, in_turn: bool = False
+    ) -> None:
         super().__init__("draw.bpf.c")
-        self.maps["drawings"].update(index(0), _DRAWING.pack(clients, clients, source, sequence))
+        state = 0 if in_turn else clients
+        self.maps["drawings"].update(index(0), _DRAWING.pack(state, clients, source, sequence, in_turn))
         self.maps["target"].update(index(0), target.fd.to_bytes(4, "little"))
         self.drawing = self.program("draw")
 
