@@ -7,6 +7,7 @@ and a ``str`` is only text.
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag, StrEnum
 from ipaddress import IPv4Address, IPv6Address
+from typing import NamedTuple
 
 Address = IPv4Address | IPv6Address
 
@@ -44,6 +45,15 @@ class FlowKey:
     client: Address
     client_port: int
     service_port: int = 0
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        words = (self.service_id, int(self.proto), self.client, self.client_port, self.service_port)
+        object.__setattr__(self, "_hash", hash(words))
+
+    def __hash__(self) -> int:
+        """Reckoned once: a flow is looked up again and again as long as it lives."""
+        return self._hash
 
 
 class PinFlag(IntFlag):
@@ -96,8 +106,7 @@ class Segment:
     ifindex: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceiverReport:
+class ReceiverReport(NamedTuple):
     """The first report block of a client's RTCP receiver report (RFC 3550 section 6.4.1).
 
     ssrc:            the source reported on
@@ -118,16 +127,19 @@ class ReceiverReport:
         """The report of a block's words; the second holds the fraction, and the count with its sign."""
         fraction, cumulative = lost >> 24, lost & 0xFFFFFF
         return cls(
-            ssrc=ssrc,
-            fraction_lost=fraction / 256,
-            cumulative_lost=cumulative - (1 << 24) if cumulative >> 23 else cumulative,
-            highest=highest,
-            jitter=jitter,
+            ssrc,
+            _FRACTIONS[fraction],
+            cumulative - (1 << 24) if cumulative >> 23 else cumulative,
+            highest,
+            jitter,
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PinReading:
+#: What 8 bits tell, each once: a hundred thousand sessions keep one.
+_FRACTIONS = tuple(number / 256 for number in range(256))
+
+
+class PinReading(NamedTuple):
     """What XDP has counted for one pin (``struct pin_statistics`` in shared.h).
 
     packets, bytes: from the client, whole frames

@@ -81,7 +81,7 @@ class Upkeep:
             while flows != [] and (now := time.monotonic()) < until:
                 flows = self._tracker.due(now, READ_AT_ONCE)
                 if flows:
-                    self._do(self._tracker.measure, self._dataplane.read(flows), now)
+                    self._do(self._tracker.measure, self._dataplane.news(flows), now)
             await asyncio.sleep(0 if flows else TIMER_S)
 
     async def room(self) -> None:

@@ -4,7 +4,6 @@ It is handed reports and progress, each with the time at which it was heard, and
 asks for: loss, jitter, what was delivered, when delivery began, and when it stopped. It reads no clock.
 """
 
-from dataclasses import asdict
 from typing import Any
 
 from rtspdsr.model import ReceiverReport
@@ -54,7 +53,7 @@ class Reception:
     def snapshot(self) -> dict[str, Any]:
         """What a later daemon needs to go on."""
         return {
-            "report": asdict(self.last),
+            "report": self.last._asdict(),
             "reported_at": self.reported_at,
             "received": self.received,
             "lost_before": self._lost_before,
@@ -69,8 +68,8 @@ class Reception:
         reception._lost_before = record["lost_before"]
         return reception
 
-    def advance(self, report: ReceiverReport, at: float) -> bool:
-        """Take in a newer report; whether it shows that packets arrived."""
+    def advance(self, report: ReceiverReport, at: float) -> tuple[int, int, bool]:
+        """Take in a newer report; how received and lost have grown, and whether packets arrived."""
         step = (report.highest - self.last.highest) & 0xFFFFFFFF
         leaps = step >= _HALF or step > RATE_MAX * max(1.0, at - self.reported_at)
         self.reported_at = at
@@ -79,9 +78,10 @@ class Reception:
             self._received_before, self._lost_before = self.received or 0, self.lost
             self._first = report.highest
             self.last = report
-            return True
+            return 0, report.cumulative_lost, True
+        lost = report.cumulative_lost - self.last.cumulative_lost
         self.last = report
-        return step > 0
+        return step, lost, step > 0
 
 
 class Quality:
@@ -89,6 +89,9 @@ class Quality:
 
     worst_loss, last_loss: of one report interval, 0 to 1
     delivered_bytes:       acknowledged over TCP; None if no track was interleaved
+    delivered_packets:     progress of the highest sequence numbers; None if nothing was reported twice
+    lost_packets:          cumulative, as last reported; None without a report
+    reported_at:           when the last receiver report came; None without one
     first_delivery_at:     first sign that media arrived
     stalls, stalled_s:     how often delivery stopped while playing, and how long in all
     """
@@ -100,8 +103,11 @@ class Quality:
         "_resumed_s",
         "_stalled",
         "delivered_bytes",
+        "delivered_packets",
         "first_delivery_at",
         "last_loss",
+        "lost_packets",
+        "reported_at",
         "stalled_s",
         "stalls",
         "worst_loss",
@@ -111,6 +117,9 @@ class Quality:
         self.worst_loss: float | None = None
         self.last_loss: float | None = None
         self.delivered_bytes: int | None = None
+        self.delivered_packets: int | None = None
+        self.lost_packets: int | None = None
+        self.reported_at: float | None = None
         self.first_delivery_at: float | None = None
         self.stalls = 0
         self.stalled_s = 0.0
@@ -121,17 +130,6 @@ class Quality:
         self._resumed_s: float | None = None
 
     @property
-    def delivered_packets(self) -> int | None:
-        """Progress of the highest sequence numbers, all tracks; None if nothing was reported twice."""
-        received = [r.received for r in (self._receptions or {}).values() if r.received is not None]
-        return sum(received) if received else None
-
-    @property
-    def lost_packets(self) -> int | None:
-        """Cumulative, as last reported, all tracks."""
-        return sum(r.lost for r in self._receptions.values()) if self._receptions else None
-
-    @property
     def jitter(self) -> int | None:
         """As last reported, RTP timestamp units, largest of the tracks."""
         return max(r.last.jitter for r in self._receptions.values()) if self._receptions else None
@@ -140,11 +138,6 @@ class Quality:
     def is_stalled(self) -> bool:
         """Nothing arrives, and that was told."""
         return self._stalled
-
-    @property
-    def reported_at(self) -> float | None:
-        """When the last receiver report came; None without one."""
-        return max(r.reported_at for r in self._receptions.values()) if self._receptions else None
 
     def snapshot(self) -> dict[str, Any]:
         """What a later daemon needs to go on; a stall that lasts is not in it."""
@@ -160,6 +153,8 @@ class Quality:
             setattr(quality, key, record[key])
         receptions = {int(place): Reception.restored(r) for place, r in record["receptions"].items()}
         quality._receptions = receptions or None
+        for one in receptions.values():
+            quality._add(one.received, one.lost, one.reported_at)
         return quality
 
     def begin(self, interleaved: bool, now: float) -> None:
@@ -183,13 +178,23 @@ class Quality:
             return
         self.last_loss = report.fraction_lost
         self.worst_loss = max(self.worst_loss or 0.0, report.fraction_lost)
+        packets, lost, arrived = None, report.cumulative_lost, True
         if known is None:
             self._receptions[place] = Reception(report, at)
-            self.progressed(at)
-        elif known.advance(report, at):
+        else:
+            packets, lost, arrived = known.advance(report, at)
+        self._add(packets, lost, at)
+        if arrived:
             self.progressed(at)
         elif self._progress_at is None:
             self._expect(at)
+
+    def _add(self, packets: int | None, lost: int, at: float) -> None:
+        """Keep the sums over all tracks; None packets: a first report tells nothing of them."""
+        if packets is not None:
+            self.delivered_packets = (self.delivered_packets or 0) + packets
+        self.lost_packets = (self.lost_packets or 0) + lost
+        self.reported_at = at if self.reported_at is None else max(at, self.reported_at)
 
     def acknowledged(self, grown: int, answers: int, at: float) -> None:
         """Take in how many bytes the client has acknowledged, among them so many answers to its requests."""

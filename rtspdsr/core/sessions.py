@@ -20,6 +20,9 @@ from rtspdsr.model import Address, FlowKey, PinFlag, Proto
 #: Of a client's sessions with neither connection nor id, so many of the latest are compared with a request.
 _ORPHANS_COMPARED = 16
 
+#: As a plain number: testing an enum's members takes longer than all else that is done for a segment here.
+_UPSTREAM = int(PinFlag.UPSTREAM)
+
 Sleeper = Connection | Session | Placement
 
 
@@ -179,7 +182,7 @@ class Sessions(Mapping[str, Session]):
         if pin is None or connection.closed:
             return
         self._note(connection)
-        if pin.flags & PinFlag.UPSTREAM and not connection.unread and not connection.upstream:
+        if int(pin.flags) & _UPSTREAM and not connection.unread and not connection.upstream:
             connection.join()
         self._books.pins.flag(pin, connection.flags, now, said)
         if connection.unread and not pin.provisional and connection.placement is None:

@@ -201,7 +201,7 @@ class Tracker:
         """Flows whose readings are wanted now, whole sessions at a time; hand them to ``measure`` next."""
         flows: list[FlowKey] = []
         while len(flows) < limit and (heard := self._books.readings.take(now)) is not None:
-            if isinstance(heard, Connection) and self._sessions.on(heard):
+            if type(heard) is Connection and self._sessions.on(heard):
                 continue  # it is read with them
             wanted = heard.flows()
             if wanted:
@@ -213,7 +213,7 @@ class Tracker:
         return flows
 
     def measure(self, readings: Mapping[FlowKey, PinReading], now: float) -> list[Event]:
-        """Take in what ``due`` has asked for. A flow that is missing has no pin."""
+        """Take in what ``due`` has asked for. Of a flow that is missing there is nothing new."""
         said: list[Event] = []
         asked, self._asked = self._asked or list(self._readers(readings)), []
         readings = self._take_uncounted(asked, readings, now)
@@ -259,11 +259,12 @@ class Tracker:
         if connection is not None:
             self._read(connection, readings, now, said)
             session.hear(connection.heard_at)
-        before = reported(session.quality)
-        for held in session.pins:
-            if (reading := readings.get(held.flow)) is not None:
+        news = [(held, readings[held.flow]) for held in session.pins if held.flow in readings]
+        if news:
+            before = reported(session.quality)
+            for held, reading in news:
                 session.read(held, reading)
-        self.deliveries.of(session.backend_id).report(before, session.quality)
+            self.deliveries.of(session.backend_id).report(before, session.quality)
         said += session.judge(now, limits.stall_s)
         if now - session.heard_at >= limits.idle_s:
             said += self._sessions.close(session, CloseReason.EXPIRED, now)
@@ -283,17 +284,17 @@ class Tracker:
     def _read(
         self, connection: Connection, readings: Mapping[FlowKey, PinReading], now: float, said: list[Event]
     ) -> None:
-        reading = readings.get(connection.flow)
-        if reading is None:
-            return
-        grown, answers = connection.read(reading)
-        self.deliveries.of(connection.backend_id).acknowledged_bytes += grown[2]
-        for session in self._sessions.on(connection):
-            session.read_control(grown, answers, reading.heard_at)
-        if connection.provisional and reading.delivered > 0:
-            self._confirm(connection, now, said)
+        if (reading := readings.get(connection.flow)) is not None:
+            grown, answers = connection.read(reading)
+            self.deliveries.of(connection.backend_id).acknowledged_bytes += grown[2]
+            for session in self._sessions.on(connection):
+                session.read_control(grown, answers, reading.heard_at)
+            if connection.provisional and reading.delivered > 0:
+                self._confirm(connection, now, said)
         if connection.counted:  # a silent stream gives up its history
-            self._follow(connection, connection.expire(now, said), now, said)
+            asked = connection.expire(now, said)
+            if asked or connection.buffered != connection.counted:
+                self._follow(connection, asked, now, said)
 
     def _measure_lone(
         self, lone: LonePin, readings: Mapping[FlowKey, PinReading], now: float, said: list[Event]

@@ -93,7 +93,7 @@ class Dataplane:
         self.schedules = Schedules(self._maps)
         self._slots = self._maps["slots"].memory()
         self._control = self._maps["control"].memory()
-        self._places: dict[bytes, int] = {}
+        self._places: dict[FlowKey, int] = {}
         self._routes: dict[int, Route] = {}
         self._reinjector = Reinjector()
         self._rings: RingBuffers | None = None
@@ -208,7 +208,7 @@ class Dataplane:
     def pin(self, pin: Pin) -> None:
         """Make or replace a pin. Raises MapFull when there is no room."""
         key = layout.pack_flow(pin.flow)
-        known = self._places.get(key, 0)
+        known = self._places.get(pin.flow, 0)
         place = known or self._statistics.take()
         try:
             self._write("pins", key, layout.PIN.pack(place, pin.backend_id, pin.flags))
@@ -216,13 +216,12 @@ class Dataplane:
             if not known:
                 self._statistics.give_back(place)
             raise
-        self._places[key] = place
+        self._places[pin.flow] = place
 
     def unpin(self, flow: FlowKey) -> None:
         """Delete a pin and its statistics; no matter if there is none."""
-        key = layout.pack_flow(flow)
-        self._maps["pins"].delete(key)
-        place = self._places.pop(key, None)
+        self._maps["pins"].delete(layout.pack_flow(flow))
+        place = self._places.pop(flow, None)
         if place is not None:
             self._statistics.give_back(place)
 
@@ -269,19 +268,25 @@ class Dataplane:
         return explain(self._maps, vips, client, port, now_ns)
 
     def read(self, flows: Iterable[FlowKey]) -> dict[FlowKey, PinReading]:
-        """What XDP has counted for pins; those that do not exist are left out.
+        """What XDP has counted for pins; those that do not exist are left out."""
+        places = ((flow, self._places.get(flow)) for flow in flows)
+        return {flow: self._statistics.read(place) for flow, place in places if place is not None}
+
+    def news(self, flows: Iterable[FlowKey]) -> dict[FlowKey, PinReading]:
+        """The same, of pins that packets came for since they were last asked for here.
 
         A pin that was made when there was no room to count it is counted from here on, if there is some now.
         """
         found = {}
+        places, news = self._places, self._statistics.news
         for flow in flows:
-            key = layout.pack_flow(flow)
-            place = self._places.get(key)
+            place = places.get(flow)
             if place is None:
                 continue
-            found[flow] = self._statistics.read(place)
+            if (reading := news(place)) is not None:
+                found[flow] = reading
             if not place:
-                self._count(key)
+                self._count(flow)
         return found
 
     @property
@@ -364,15 +369,16 @@ class Dataplane:
 
     # --- inside
 
-    def _count(self, key: bytes) -> None:
+    def _count(self, flow: FlowKey) -> None:
         """Give a place in the statistics to a pin that has none, if there is one."""
+        key = layout.pack_flow(flow)
         standing = self._maps["pins"].lookup(key)
         if standing is None or not (place := self._statistics.take()):
             return
         _, backend_id, flags = layout.PIN.unpack(standing)
         try:
             self._write("pins", key, layout.PIN.pack(place, backend_id, flags))
-            self._places[key] = place
+            self._places[flow] = place
         except DataplaneError:  # no memory: at the next reading, perhaps
             self._statistics.give_back(place)
 
@@ -402,10 +408,10 @@ class Dataplane:
             if self._statistics.scarce:
                 self._statistics.grow()
             self.pin(pin)
-            self._statistics.write(self._places[layout.pack_flow(pin.flow)], counted)
+            self._statistics.write(self._places[pin.flow], counted)
             self.adopted.append(pin)
-        for pin, key, place in self._standing_pins() if self._loaded.adopted else ():
-            self._places[key] = place
+        for pin, place in self._standing_pins() if self._loaded.adopted else ():
+            self._places[pin.flow] = place
             self.adopted.append(pin)
         self._statistics.adopt(set(self._places.values()))
 
@@ -419,7 +425,5 @@ class Dataplane:
         else:
             self.set_backend(service_id, backend_id, addresses, Route(mac=None), up=False)
 
-    def _standing_pins(self) -> Iterator[tuple[Pin, bytes, int]]:
-        for key, value in self._maps["pins"].entries():
-            pin, place = layout.unpack_pin(key, value)
-            yield pin, key, place
+    def _standing_pins(self) -> Iterator[tuple[Pin, int]]:
+        return (layout.unpack_pin(key, value) for key, value in self._maps["pins"].entries())

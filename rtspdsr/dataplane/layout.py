@@ -295,16 +295,7 @@ def unpack_statistics(values: bytes | mmap, offset: int, seconds: Callable[[int]
         PIN_STATISTICS.unpack_from(values, offset)
     )
     report = ReceiverReport.from_block(ssrc, lost, highest, jitter) if reported else None
-    return PinReading(
-        packets=packets,
-        bytes=size,
-        heard_at=seconds(heard),
-        delivered=delivered,
-        acknowledged=acked,
-        next_sequence=following,
-        report=report,
-        reported_at=seconds(reported),
-    )
+    return PinReading(packets, size, seconds(heard), delivered, acked, following, report, seconds(reported))
 
 
 def unpack_segment(record: bytes) -> Segment:

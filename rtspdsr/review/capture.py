@@ -13,7 +13,7 @@ import json
 import sys
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from itertools import count
 from pathlib import Path
@@ -169,8 +169,7 @@ class Replay:
             acknowledged = packet.acknowledgement
         elif TcpFlag.ACK in packet.flags and 0 < progress < HALF:
             delivered, acknowledged = delivered + progress, packet.acknowledgement
-        self._readings[flow] = replace(
-            old,
+        self._readings[flow] = old._replace(
             packets=old.packets + 1,
             bytes=old.bytes + packet.size,
             heard_at=self.now,
@@ -184,8 +183,7 @@ class Replay:
         if old is None:
             return
         report = first_report(packet.payload)
-        self._readings[flow] = replace(
-            old,
+        self._readings[flow] = old._replace(
             packets=old.packets + 1,
             bytes=old.bytes + packet.size,
             heard_at=self.now,

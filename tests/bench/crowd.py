@@ -283,6 +283,12 @@ class Crowd:
                 time.sleep(STEP_S)
         return sent
 
+    def sign(self, clients: int) -> None:
+        """Have each of the first so many clients show that it is there."""
+        for frame in self._signs(self.script.playing):
+            with closing(Drawn(self._program, clients, SOURCE_END, in_turn=True)) as turn:
+                turn.drawing.test_run(frame, ifindex=self._ifindex, repeat=clients)
+
     def _signs(self, script: Script) -> list[bytes]:
         """What tells of media: receiver reports of each track, or an acknowledgement."""
         if script.rtcp_ports:

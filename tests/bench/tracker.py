@@ -130,6 +130,7 @@ def living(
                 for first in range(standing_now, level, BURST):
                     tell(f"{first:,} of {level:,} sessions, {kind}")
                     crowd.play(range(first, min(first + BURST, level)), whole=False)
+                    crowd.sign(first + 1)  # or those that came first would be given up
                 standing_now = level
                 tell(f"upkeep of {level:,} sessions, {kind}")
                 yield from _upkeep(stand, crowd, level, kind, rounds)

@@ -40,8 +40,7 @@ class Ward(World):
         before = self.readings.get(
             flow, PinReading(packets=1, bytes=100, heard_at=self.now, acknowledged=7000)
         )
-        self.readings[flow] = replace(
-            before,
+        self.readings[flow] = before._replace(
             packets=before.packets + 1,
             heard_at=self.now,
             delivered=before.delivered + delivered,
@@ -283,7 +282,7 @@ def test_a_backend_that_is_back_keeps_who_is_left(ward: Ward) -> None:
 
 def test_without_a_number_nothing_is_sent_and_the_client_is_free_all_the_same(ward: Ward) -> None:
     control = tcp(ward)
-    ward.readings[control.flow] = replace(ward.readings[control.flow], acknowledged=0)
+    ward.readings[control.flow] = ward.readings[control.flow]._replace(acknowledged=0)
     said = events(ward.watch(5.0))
     assert of(ResetOrdered, said) == []
     assert only(FlowForgotten, said).flow == control.flow

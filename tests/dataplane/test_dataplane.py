@@ -81,7 +81,7 @@ def test_another_mode_takes_the_place_of_the_one_in_force_at_once(wire: Wire) ->
 
 def test_a_second_start_adopts_pins_statistics_and_identities(wire: Wire) -> None:
     first = filled(wire)
-    first._statistics.write(first._places[layout.pack_flow(FLOW)], layout.PIN_STATISTICS.pack(7, *[0] * 10))
+    first._statistics.write(first._places[FLOW], layout.PIN_STATISTICS.pack(7, *[0] * 10))
     first.close()
     second = Dataplane.load(wire.home, SIZES)
     assert second.adopted_maps
@@ -104,7 +104,7 @@ def test_an_adopted_place_is_not_given_out_twice(wire: Wire) -> None:
 
 def test_other_sizes_carry_everything_into_new_maps(wire: Wire) -> None:
     first = filled(wire)
-    first._statistics.write(first._places[layout.pack_flow(FLOW)], layout.PIN_STATISTICS.pack(7, *[0] * 10))
+    first._statistics.write(first._places[FLOW], layout.PIN_STATISTICS.pack(7, *[0] * 10))
     first.close()
     second = Dataplane.load(wire.home, replace(SIZES, pins=2000))
     assert not second.adopted_maps
@@ -137,9 +137,7 @@ def redescribed(wire: Wire, change: Callable[[dict[str, Any]], None], version: i
     first = filled(wire)
     counted = dict.fromkeys((name for name, _ in layout.PIN_STATISTICS.members), 0)
     counted |= {"packets": 7, "heard_ticks": 8_000_000_000}
-    first._statistics.write(
-        first._places[layout.pack_flow(FLOW)], layout.PIN_STATISTICS.pack(*counted.values())
-    )
+    first._statistics.write(first._places[FLOW], layout.PIN_STATISTICS.pack(*counted.values()))
     first.close()
     members = {one.name: list(one.members) for one in layout.LAYOUTS}
     change(members)
@@ -385,13 +383,38 @@ def test_a_pin_without_a_place_is_counted_as_soon_as_there_is_room(wire: Wire) -
     dataplane.grow()
     dataplane.pin(Pin(flow=again, backend_id=3))
     assert dataplane.read([again])[again].counted
-    assert dataplane.read([late]) == {late: UNCOUNTED}, "what came before is not known"
+    assert dataplane.news([late]) == {late: UNCOUNTED}, "what came before is not known"
     assert dataplane.read([late])[late].counted
-    standing = {pin.flow: (pin, place) for pin, _, place in dataplane._standing_pins()}
+    standing = {pin.flow: (pin, place) for pin, place in dataplane._standing_pins()}
     assert standing[late][0] == Pin(flow=late, backend_id=2, flags=PinFlag.UPSTREAM)
     assert standing[again][0] == Pin(flow=again, backend_id=3)
     assert 0 not in {place for _, place in standing.values()}
     dataplane.close()
+
+
+def test_news_are_told_once_and_of_those_pins_that_packets_came_for(wire: Wire) -> None:
+    dataplane = Dataplane.load(wire.home, SIZES)
+    silent = replace(FLOW, client_port=1)
+    for flow in (FLOW, silent):
+        dataplane.pin(Pin(flow=flow, backend_id=1))
+    assert dataplane.news([FLOW, silent]) == {}
+    for packets in (1, 2):
+        count(dataplane, FLOW, packets)
+        assert dataplane.news([FLOW, silent]) == dataplane.read([FLOW])
+        assert dataplane.news([FLOW, silent]) == {}
+    assert dataplane.read([FLOW])[FLOW].packets == 2
+    dataplane.unpin(FLOW)
+    assert dataplane.news([FLOW]) == {}
+    dataplane.pin(Pin(flow=FLOW, backend_id=1))
+    count(dataplane, FLOW, 2)
+    assert dataplane.news([FLOW])[FLOW].packets == 2, "of another pin than before"
+    dataplane.close()
+
+
+def count(dataplane: Dataplane, flow: FlowKey, packets: int) -> None:
+    """As XDP would have."""
+    counted = dict.fromkeys((name for name, _ in layout.PIN_STATISTICS.members), 0) | {"packets": packets}
+    dataplane._statistics.write(dataplane._places[flow], layout.PIN_STATISTICS.pack(*counted.values()))
 
 
 def test_a_place_that_was_given_back_rests_for_as_long_as_there_are_others(wire: Wire) -> None:
@@ -399,7 +422,7 @@ def test_a_place_that_was_given_back_rests_for_as_long_as_there_are_others(wire:
     taken = []
     for _ in range(100):
         dataplane.pin(Pin(flow=FLOW, backend_id=1))
-        taken.append(dataplane._places[layout.pack_flow(FLOW)])
+        taken.append(dataplane._places[FLOW])
         dataplane.unpin(FLOW)
     assert len(set(taken)) == 100
     dataplane.close()
