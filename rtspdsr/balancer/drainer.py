@@ -17,7 +17,7 @@ from rtspdsr.config import Config
 from rtspdsr.core.connection import Connection
 from rtspdsr.core.drain import Drain, Drains, Held
 from rtspdsr.core.ending import Endings
-from rtspdsr.core.events import ClientReleased, CloseReason, Event, SessionEnding, SessionSummary, TableFilled
+from rtspdsr.core.events import CloseReason, Event, SessionEnding, SessionSummary, TableFilled
 from rtspdsr.core.heard import Heard
 from rtspdsr.core.pace import Pace
 from rtspdsr.core.session import Session
@@ -145,16 +145,13 @@ class Drainer:
             case TableFilled(service_id=service_id):
                 self._placed_anew.add(service_id)
             case SessionEnding(backend_id=backend_id) if backend_id in self.drains:
-                self._note_ending(event)
+                asyncio.get_running_loop().call_soon(self._let_leave, event.session)
             case SessionSummary(backend_id=backend_id) if backend_id in self.drains:
                 self._free.append((event.service_id, event.client))
 
-    def _note_ending(self, event: SessionEnding) -> None:
+    def _let_leave(self, session: str) -> None:
         """Whoever leaves its only session begins the next one elsewhere, and not within the linger here."""
-        session = self._tracker.sessions.get(event.session)
-        if session is not None and sum(session.placement.bonds.values()) == 1:
-            released = ClientReleased(at=event.at, service_id=event.service_id, client=event.client)
-            asyncio.get_running_loop().call_soon(self._apply, [released])
+        self._apply(self._tracker.let_leave(session, time.monotonic()))
 
     async def run(self) -> None:
         """Look and end, for ever."""

@@ -135,10 +135,17 @@ class Dialog:
             return said
         if session.covers(url) and request.method in (Method.PLAY, Method.RECORD):
             session.url = url
-        said += session.receive(request.method, now)
+        said += self._receive(session, request.method, now)
         if session.state is State.ENDING and session.closes_at is None:
             session.closes_at = now + self._books.limits.linger_s
             self._books.timers.wake(session, session.closes_at)
+        return said
+
+    def _receive(self, session: Session, method: str, now: float) -> list[Event]:
+        """Have a session take in a request. If it was ending, and goes on, its client stays where it is."""
+        was, said = session.state, session.receive(method, now)
+        if was is State.ENDING and session.state is not State.ENDING:
+            self._books.placements.stay(session.placement, now, said)
         return said
 
     def _session_of(self, connection: Connection, request: Request, url: str) -> Session | None:
@@ -228,7 +235,7 @@ class Dialog:
         session.story.ask(request.method, url, now)
         if session.track(url) is None and len(session.tracks) >= self._books.limits.tracks_per_session:
             return said + facts + self._overflow(connection, "tracks_per_session", now)
-        facts += session.receive(request.method, now)
+        facts += self._receive(session, request.method, now)
         facts += self._retrack(session, url, offer, now, said)
         facts += self._refused_destinations(session, offer, connection.flow.client, now)
         return said + facts

@@ -14,7 +14,7 @@ class Placement:
     """A client bound to a backend.
 
     bonds:       how many to each backend, the latest last: that one decides
-    backend_id:  where it is placed
+    backend_id:  where it is placed; 0 if nowhere, as its only session is being torn down
     released_at: when the last bond ended; None while there is one
     """
 
@@ -66,6 +66,17 @@ class Placements:
             self._place(placement, now, said)
         else:
             placement.released_at = now
+
+    def leave(self, placement: Placement, now: float, said: list[Event]) -> None:
+        """Its session is being torn down: if it has no other, what it begins next is placed anew already."""
+        if sum(placement.bonds.values()) == 1 and placement.backend_id:
+            placement.backend_id = 0
+            said.append(ClientReleased(at=now, service_id=placement.service_id, client=placement.client))
+
+    def stay(self, placement: Placement, now: float, said: list[Event]) -> None:
+        """Its session goes on after all: what it begins next follows that."""
+        if placement.bonds:
+            self._place(placement, now, said)
 
     def release(self, placement: Placement, now: float, said: list[Event]) -> None:
         """Its linger has passed: the client is placed anew from now on."""

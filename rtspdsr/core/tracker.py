@@ -20,7 +20,7 @@ from rtspdsr.core.limits import TrackerLimits
 from rtspdsr.core.placement import Placement
 from rtspdsr.core.request import InterleavedFrame, Request
 from rtspdsr.core.restoration import Restoration
-from rtspdsr.core.session import Session
+from rtspdsr.core.session import Session, State
 from rtspdsr.core.sessions import Books, Sessions
 from rtspdsr.model import Address, FlowKey, Pin, PinReading, Segment, TcpFlag
 
@@ -342,6 +342,14 @@ class Tracker:
         """Have a client placed anew at once, without its linger, if nothing binds it any more."""
         said: list[Event] = []
         self._books.placements.let_go(service_id, client, now, said)
+        return said
+
+    def let_leave(self, session: str, now: float) -> list[Event]:
+        """Have a client whose only session is being torn down placed anew at once, unless it goes on."""
+        said: list[Event] = []
+        known = self._sessions.get(session)
+        if known is not None and known.state is State.ENDING:
+            self._books.placements.leave(known.placement, now, said)
         return said
 
     def release_backend(self, backend_id: int, reason: CloseReason, now: float) -> list[Event]:

@@ -14,14 +14,22 @@ from rtspdsr.balancer.drainer import Drainer
 from rtspdsr.balancer.fleet import Fleet
 from rtspdsr.balancer.registry import Registry
 from rtspdsr.balancer.slottables import SlotTables
-from rtspdsr.core.events import BackendDrained, BackendReadied, ClientReleased, DrainBegun, Event, TableFilled
+from rtspdsr.core.events import (
+    BackendDrained,
+    BackendReadied,
+    ClientPlaced,
+    ClientReleased,
+    DrainBegun,
+    Event,
+    TableFilled,
+)
 from rtspdsr.core.tracker import Tracker, TrackerLimits
 from rtspdsr.dataplane import layout
 from rtspdsr.dataplane.dataplane import Dataplane, Sizes
 from rtspdsr.errors import AdminError
 from rtspdsr.model import AdminState, BackendState
 from tests.balancer.test_fleet import config, heard, mac
-from tests.core.builders import CLIENT, Control, of, play_udp
+from tests.core.builders import CLIENT, Control, of, play_udp, transport
 from tests.dataplane.conftest import Wire
 
 pytestmark = pytest.mark.kernel
@@ -68,6 +76,8 @@ class Stand:
             self.drainer.note(event)
             if isinstance(event, ClientReleased):
                 self.dataplane.release_client(event.service_id, event.client)
+            if isinstance(event, ClientPlaced):
+                self.dataplane.place_client(event.service_id, event.client, event.backend_id)
             self.said.append(event)
 
     def _changed(self, service: object) -> None:
@@ -220,3 +230,23 @@ async def test_a_fault_while_it_looks_is_told_and_it_looks_again(
         await until(lambda: len(stand.faults) > 1)
     assert {type(one) for one in stand.faults} == {ZeroDivisionError}
     stand.faults.clear()
+
+
+@pytest.mark.parametrize(
+    "onward",
+    [("GET_PARAMETER", {"Session": "abc"}), ("SETUP", {"Transport": transport(6000, 6001)})],
+    ids=["refused", "next"],
+)
+async def test_whoever_goes_on_after_a_teardown_stays_with_its_backend(
+    stand: Stand, dataplane: Dataplane, onward: tuple[str, dict[str, str]]
+) -> None:
+    """The server has refused it, or the next session begins on the same connection: neither can move."""
+    control = Control()
+    for segment in play_udp(control):
+        stand._apply(stand.tracker.receive(segment, 100.0))
+    await stand.want("cam-11", AdminState.DRAIN)
+    stand._apply(stand.tracker.receive(control.ask("TEARDOWN", Session="abc"), 101.0))
+    await until(lambda: dataplane.clients_at({1}) == [])
+    method, headers = onward
+    stand._apply(stand.tracker.receive(control.ask(method, **headers), 102.0))
+    assert dict(dataplane.clients_at({1})) == {0: CLIENT}
