@@ -3,7 +3,7 @@
 import json
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from typer.testing import CliRunner
@@ -16,6 +16,7 @@ from rtspdsr.lab.daemon import NO_CHECKS
 from rtspdsr.lab.lab import Lab
 from rtspdsr.lab.player import PlayerKind, Playing, Transport, Watch
 from rtspdsr.lab.topology import url
+from tests.lab.client import PORTS, Client
 from tests.lab.helpers import home, log_lines, verdicts, wait_for, wait_for_line
 
 NODES = ["player", *(f"player{number}" for number in range(2, 8))]
@@ -126,3 +127,46 @@ def test_a_crowd_behind_one_address_is_spread_if_connections_are_placed_by_thems
     before = len(log_lines(lab, "session_opened"))
     with configured(lab, turns), playing(lab, [NAT] * 3):
         assert len(set(opened(lab, before))) == 1
+
+
+def test_by_bandwidth_a_new_client_goes_where_least_is_delivered_whatever_the_sessions(unknown: Lab) -> None:
+    """gst-b has most sessions, and none of them plays; the others have one each that does."""
+    lab = unknown
+    with configured(lab, 'schedule = "least-bandwidth"'), ExitStack() as ends:
+        for node in NODES[:2]:
+            lab.daemon.place(str(lab.client(node, 4)), "gst-b")
+            idle = ends.enter_context(Client(lab, node))
+            video, _ = idle.describe("clip")
+            idle.set_up(video, PORTS[0])
+        before = len(log_lines(lab, "session_opened"))
+        for node, name in zip(NODES[2:4], ("gst-a", "vlc"), strict=True):
+            lab.daemon.place(str(lab.client(node, 4)), name)
+            player = start(lab, node)
+            ends.callback(player.stop)
+            player.wait_for_frames(5, LATE_S)
+        assert opened(lab, before) == ["gst-a", "vlc"]
+
+        newcomer = NODES[4]
+        wait_for(
+            lambda: would_go(lab, str(lab.client(newcomer, 4))) == "gst-b",
+            "the daemon to have heard what is delivered where",
+            LATE_S,
+        )
+        late = start(lab, newcomer)
+        ends.callback(late.stop)
+        late.wait_for_frames(5, LATE_S)
+        assert opened(lab, before)[2:] == ["gst-b"]
+        assert {name: one["sessions"] for name, one in status(lab).items()} == {
+            "gst-a": 1,
+            "gst-b": 3,
+            "vlc": 1,
+        }
+
+
+def would_go(lab: Lab, client: str) -> str | None:
+    """Where ``rtspdsr explain`` says that a client's new connection would go, by the turn that is next."""
+    ran = CliRunner().invoke(app, ["explain", client, "--json", "--config", str(lab.daemon.config)])
+    assert ran.exit_code == 0, ran.output
+    way = next(one for one in json.loads(ran.output) if one["kind"] == "new connection")
+    assert way["steps"][-1]["tier"] in ("turn", "slot")
+    return str(way["backend"]) if way["steps"][-1]["tier"] == "turn" else None
