@@ -371,7 +371,15 @@ class Balancer:
         self.apply(self._standings.judge(backends, _now()))
         if self.fleet.leaving:
             pinned = await asyncio.to_thread(self._dataplane.pinned_backends)
-            self.fleet.retire(pinned)
+            for number in self.fleet.retire(pinned):
+                self._forget(number)
+
+    def _forget(self, backend_id: int) -> None:
+        """What is counted by a number that the next backend may have."""
+        self.tracker.deliveries.forget(backend_id)
+        self._meter.tally.forget(backend_id)
+        self._placing.forget(backend_id)
+        self._drainer.drains.forget(backend_id)
 
     # --- what an operator asks
 

@@ -163,10 +163,14 @@ class Fleet:
             return BackendState.DOWN
         return BackendState.DRAIN if admin is AdminState.DRAIN else BackendState.UP
 
-    def retire(self, pinned: set[int]) -> None:
-        """Forget the backends that have left the configuration and are in no pin any more."""
+    def retire(self, pinned: set[int]) -> set[int]:
+        """Forget the backends that have left the configuration and are in no pin any more.
+
+        Gives back their numbers, which others may have from now on.
+        """
         unpinned = self._leaving - pinned
-        for backend_id in unpinned & self._unpinned:  # twice: a pin made while pins are read may be missed
+        retired = unpinned & self._unpinned  # twice: a pin made while pins are read may be missed
+        for backend_id in retired:
             self._left.pop(backend_id, None)
             self._dataplane.remove_backend(backend_id)
             self._registry.forget_backend(backend_id)
@@ -175,6 +179,7 @@ class Fleet:
             self._admin.pop(backend_id, None)
             self._closed.discard(backend_id)
         self._unpinned = unpinned
+        return retired
 
     @property
     def leaving(self) -> bool:

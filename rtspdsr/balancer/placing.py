@@ -85,6 +85,13 @@ class Placing:
         """Whether a backend is given no new clients for its ``max_sessions``."""
         return self._allotment.room(self._tally(backend)) == 0
 
+    def forget(self, backend_id: int) -> None:
+        """A backend is gone, and another one may have its number."""
+        self._allotment.forget(backend_id)
+        self._slow.forget(backend_id)
+        self._usable.pop(backend_id, None)
+        self._shares.pop(backend_id, None)
+
     async def run(self) -> None:
         """Keep them in force, for ever."""
         while True:

@@ -106,6 +106,12 @@ class Allotment:
             said.append(ServiceFull(at=now, service_id=service.service_id, backends=len(full)))
         return said
 
+    def forget(self, backend_id: int) -> None:
+        """A backend is gone, and another one may have its number."""
+        self._arrivals.forget(backend_id)
+        self._bandwidth.forget(backend_id)
+        self._told.pop(("backend", backend_id), None)
+
     def _candidate(self, tally: Tally, load: float) -> Candidate:
         backend = tally.backend
         return Candidate(

@@ -75,6 +75,10 @@ class Arrivals:
         """Sessions that a backend is still to get from the clients placed there."""
         return self.share * sum(number for _, number in self._backends[backend_id].waiting)
 
+    def forget(self, backend_id: int) -> None:
+        """A backend is gone, and another one may have its number."""
+        self._backends.pop(backend_id, None)
+
     def _fade(self, now: float) -> None:
         kept = exp(-max(0.0, now - self._faded_at) / MEMORY_S)
         self._came, self._stayed_away, self._faded_at = self._came * kept, self._stayed_away * kept, now

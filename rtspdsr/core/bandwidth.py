@@ -32,5 +32,10 @@ class Bandwidth:
         rate, at = self._rates.get(backend_id, (0.0, now))
         return rate * exp(-max(0.0, now - at) / SMOOTH_S)
 
+    def forget(self, backend_id: int) -> None:
+        """A backend is gone, and another one may have its number."""
+        self._rates.pop(backend_id, None)
+        self._delivered.pop(backend_id, None)
+
     def _add(self, backend_id: int, rate: float, now: float) -> None:
         self._rates[backend_id] = (self.of(backend_id, now) + rate, now)

@@ -69,6 +69,10 @@ class Deliveries:
         """One backend's, empty if nothing was heard of it."""
         return self._accounts[backend_id]
 
+    def forget(self, backend_id: int) -> None:
+        """A backend is gone, and another one may have its number."""
+        self._accounts.pop(backend_id, None)
+
 
 def reported(quality: Quality) -> tuple[int, int]:
     """Packets expected and lost of one session, by its receiver reports so far."""

@@ -28,3 +28,9 @@ class Tally:
                 self.opened[event.backend_id] += 1
             case SessionClosed():
                 self.closed[event.backend_id, event.reason] += 1
+
+    def forget(self, backend_id: int) -> None:
+        """A backend is gone, and another one may have its number."""
+        del self.opened[backend_id]
+        for reason in CloseReason:
+            del self.closed[backend_id, reason]

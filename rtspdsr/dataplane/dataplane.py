@@ -174,9 +174,12 @@ class Dataplane:
             self._write("backend_macs", layout.MAC_KEY.pack(route.mac), index(backend_id))
 
     def remove_backend(self, backend_id: int) -> None:
-        """Forget a backend that no pin leads to."""
+        """Forget a backend that no pin leads to, and what was counted of it: another may have its number."""
         former = self._routes.pop(backend_id, None)
         self._write("backends", index(backend_id), bytes(layout.BACKEND.size))
+        cpus = len(self._maps["backend_traffic"].lookup_percpu(index(backend_id)))
+        self._write("backend_traffic", index(backend_id), bytes(layout.TRAFFIC.size * cpus))
+        self.schedules.limit(backend_id, None)
         if former and former.mac:
             self._forget_mac(former.mac)
 

@@ -12,7 +12,7 @@ from rtspdsr.core.events import BackendLost, BackendResolved
 from rtspdsr.dataplane import layout
 from rtspdsr.dataplane.dataplane import Dataplane, Sizes
 from rtspdsr.dataplane.layout import BackendFlag, VipState
-from rtspdsr.model import AdminState, Backend, BackendState, FlowKey, Pin, Proto, Service
+from rtspdsr.model import AdminState, Backend, BackendState, FlowKey, Pin, Proto, Service, Traffic
 from rtspdsr.network.neighbours import NeighbourChange
 from tests.dataplane.conftest import Wire
 
@@ -179,6 +179,19 @@ def test_a_backend_out_of_the_configuration_keeps_its_sessions_until_the_last_pi
     stand.fleet.retire(stand.dataplane.pinned_backends())
     assert stand.flags(2) == 0
     assert not stand.fleet.leaving
+
+
+def test_a_backend_with_the_number_of_one_that_is_gone_begins_with_counts_of_its_own(stand: Stand) -> None:
+    stand.fleet.configure(config("192.0.2.11", "192.0.2.12"))
+    counted = stand.dataplane._maps["backend_traffic"]
+    cpus = len(counted.lookup_percpu(layout.index(2)))
+    counted.update(layout.index(2), layout.TRAFFIC.pack(7, 700) * cpus)
+    assert stand.dataplane.backend_traffic(2) == Traffic(packets=7 * cpus, bytes=700 * cpus)
+    stand.fleet.configure(config("192.0.2.11"))
+    assert [stand.fleet.retire(set()) for _ in range(2)] == [set(), {2}]
+    stand.fleet.configure(config("192.0.2.11", "192.0.2.13"))
+    assert stand.fleet.services[0].backends[1].backend_id == 2
+    assert stand.dataplane.backend_traffic(2) == Traffic(packets=0, bytes=0)
 
 
 def test_a_backend_that_comes_back_before_it_is_retired_is_up_again(stand: Stand) -> None:

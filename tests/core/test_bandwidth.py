@@ -33,3 +33,12 @@ def test_a_new_session_counts_as_a_usual_one_until_it_is_heard_of() -> None:
     for now in range(100):
         bandwidth.count(1, rate * now, now)
         assert bandwidth.of(1, now) == pytest.approx(rate, rel=0.1)
+
+
+def test_another_backend_with_its_number_begins_with_nothing() -> None:
+    bandwidth = Bandwidth()
+    bandwidth.count(1, 10**9, 5.0)
+    bandwidth.count(1, 2 * 10**9, 10.0)
+    bandwidth.forget(1)
+    bandwidth.count(1, 10**12, 10.0)
+    assert bandwidth.of(1, 10.0) == 0

@@ -66,3 +66,12 @@ def test_what_reports_say_is_kept_by_size() -> None:
     assert (account.losses.total, account.jitters.total) == (0.265, 1090)
     assert [count for _, count in account.losses.cumulated()] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert [count for _, count in account.jitters.cumulated()] == [1, 1, 1, 1, 2, 2, 2, 2, 2]
+
+
+def test_another_backend_with_its_number_begins_with_nothing() -> None:
+    world, control = World(), Control(backend_id=3)
+    world.feed(*play_tcp(control))
+    world.hear(control.flow, packets=10, delivered=50_000)
+    world.wait(12.0)
+    world.tracker.deliveries.forget(3)
+    assert world.tracker.deliveries.of(3).bytes == 0
