@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import NamedTuple
 
 from rtspdsr.core.request import begins_request
 from rtspdsr.model import Segment, TcpFlag
@@ -36,9 +37,8 @@ _RARE = _FIN | _SYN | _RST
 _start = attrgetter("start")
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
-    """The next bytes of the stream.
+class Data(NamedTuple):
+    """The next bytes of the stream. (No dataclass: one is made of nearly every segment, in half the time.)
 
     begins_segment: the first of them was the first of a segment
     """
@@ -100,10 +100,12 @@ class HalfStream:
         "_distrusted",
         "_end",
         "_end_heard_at",
+        "_expected",
         "_finished",
         "_gap_wait_s",
         "_heard_at",
         "_history",
+        "_history_max",
         "_limit_bytes",
         "_next",
         "_origin",
@@ -113,6 +115,7 @@ class HalfStream:
 
     def __init__(self, initial: int | None, limit_bytes: int, gap_wait_s: float = 1.0) -> None:
         self._limit_bytes = limit_bytes
+        self._history_max = min(HISTORY_MAX, limit_bytes)
         self._gap_wait_s = gap_wait_s
         self._finished = False
         self._distrusted = False
@@ -122,6 +125,9 @@ class HalfStream:
     def _begin(self, initial: int | None) -> None:
         self._origin = None if initial is None else (initial + 1) & 0xFFFFFFFF
         self._next = 0
+        self._expected: int | None = (
+            None  # sequence number of the next byte; only where nothing is out of order
+        )
         self._end: int | None = None
         self._end_heard_at = 0.0
         self._acknowledged: int | None = None
@@ -144,7 +150,7 @@ class HalfStream:
 
     @property
     def _is_in_order(self) -> bool:
-        return not self._pieces and self._end is None and not self._distrusted
+        return not (self._pieces or self._distrusted or self._finished) and self._end is None
 
     @property
     def _is_untouched(self) -> bool:
@@ -168,16 +174,24 @@ class HalfStream:
 
     def receive(self, segment: Segment, now: float) -> list[Delivery]:
         """Take in a segment or a notice; give back what can be read now."""
+        payload, flags = segment.payload, int(segment.flags)
+        if segment.sequence == self._expected and payload and not flags & _RARE:
+            self._heard_at = now
+            self._expected = (segment.sequence + len(payload)) & 0xFFFFFFFF
+            return [self._deliver(payload, True, segment.acknowledgement)]
         if self._finished:
             return []
         self._heard_at = now
-        flags = int(segment.flags)
+        said = self._sort_in(segment, flags, now)
+        self._expected = self._sequence(self._next) if self._is_in_order else None
+        return said
+
+    def _sort_in(self, segment: Segment, flags: int, now: float) -> list[Delivery]:
+        """The same of any segment, expected or not."""
         sequence = (segment.sequence + 1) & 0xFFFFFFFF if flags & _SYN else segment.sequence
         if self._origin is None:
             self._origin = sequence
         start = self._place(sequence)
-        if start == self._next and segment.payload and not flags & _RARE and self._is_in_order:
-            return [self._deliver(segment.payload, True, segment.acknowledgement)]
         said: list[Delivery] = []
         if segment.payload and self._is_untouched and abs(start) > WINDOW:
             # an old connection, of which the SYN is known but nothing was read: taken up where it is
@@ -302,8 +316,10 @@ class HalfStream:
     def _deliver(self, data: bytes, begins_segment: bool, acknowledgement: int) -> Data:
         self._next += len(data)
         self._acknowledged = acknowledgement
-        self._history += data
-        del self._history[: -min(HISTORY_MAX, self._limit_bytes)]
+        history = self._history
+        history += data
+        if len(history) > self._history_max:
+            del history[: -self._history_max]
         return Data(data, begins_segment)
 
     def _skip_hole(self) -> Iterator[Delivery]:

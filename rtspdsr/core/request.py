@@ -258,7 +258,7 @@ class RequestParser:
 
         ``begins_segment`` matters after a gap or malformed bytes only: whether ``data`` may begin a request.
         """
-        if self._state is _State.OPAQUE:
+        if self._goes_on(data) or self._state is _State.OPAQUE:
             return []
         if self._state is _State.LOST:
             if not (begins_segment and begins_request(data)):
@@ -279,6 +279,22 @@ class RequestParser:
         if self._state is not _State.OPAQUE:
             self._drop(_State.LOST)
             self._fresh = False
+
+    def _goes_on(self, data: bytes) -> bool:
+        """Take in what only continues a line or a payload; False if something may end in it, or begin."""
+        if self._state is _State.HEAD:
+            buffer = self._buffer
+            if b"\n" in data or len(buffer) + len(data) > self._limits.header_max:
+                return False
+            buffer += data
+            self._scanned = len(buffer)
+            return True
+        if self._state is _State.FRAME and len(data) < self._left:
+            self._left -= len(data)
+            if len(self._kept) < FRAME_KEPT:
+                self._kept += data[: FRAME_KEPT - len(self._kept)]
+            return True
+        return False
 
     def _step(self, said: list[Message]) -> bool:
         """Read one thing, and say it; False if its bytes are not all there yet."""
