@@ -66,7 +66,7 @@ class Impersonator:
                 reader, writer = await asyncio.open_connection(*address)
                 try:
                     writer.write(order.request)
-                    await reader.readline()
+                    await reader.read(1)  # the request has been read; what is answered changes nothing
                 finally:
                     writer.close()
 
