@@ -80,6 +80,7 @@ class Drainer:
             self._unsaved = True
             if (backend_id := former.get(name)) is not None:
                 self.drains.forget(backend_id)
+                self._endings.withdraw(backend_id)
                 self._fleet.administer(backend_id, AdminState.READY, closed=False)
         for service in self._fleet.services:
             for backend in service.backends:
@@ -120,6 +121,8 @@ class Drainer:
 
     def _put(self, service: Service, backend: Backend, wish: Wish | None, held: Mapping[int, Held]) -> None:
         now = time.monotonic()
+        if wish is None or not _drain(service, backend, wish).closed:
+            self._endings.withdraw(backend.backend_id)
         if wish is None:
             said = self.drains.end(backend.backend_id, now)
             self._fleet.administer(backend.backend_id, AdminState.READY, closed=False)
@@ -218,6 +221,8 @@ class Drainer:
     async def _step(self) -> None:
         for piece in _pieces(list(self._endings), END_AT_ONCE):
             for heard in piece:
+                if heard not in self._endings:
+                    continue  # withdrawn meanwhile
                 now = time.monotonic()
                 said, over = self._endings.look(heard, self._dataplane.read(heard.flows()), now)
                 self._apply(said)

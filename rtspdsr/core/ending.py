@@ -95,6 +95,12 @@ class Endings:
         """Have it ended; ``look`` from now on."""
         self._endings[heard] = _Ending(now, Step.WAITING, now, now)
 
+    def withdraw(self, backend_id: int) -> None:
+        """The operator thinks better of it: whatever has not been asked to end yet stays."""
+        for heard, ending in list(self._endings.items()):
+            if heard.backend_id == backend_id and ending.step is Step.WAITING:
+                del self._endings[heard]
+
     def look(
         self, heard: Heard, readings: Mapping[FlowKey, PinReading], now: float
     ) -> tuple[list[Event], bool]:

@@ -250,3 +250,16 @@ async def test_whoever_goes_on_after_a_teardown_stays_with_its_backend(
     method, headers = onward
     stand._apply(stand.tracker.receive(control.ask(method, **headers), 102.0))
     assert dict(dataplane.clients_at({1})) == {0: CLIENT}
+
+
+@pytest.mark.parametrize("state", [AdminState.READY, AdminState.DRAIN])
+async def test_what_is_left_stays_when_the_deadline_is_withdrawn(stand: Stand, state: AdminState) -> None:
+    for segment in play_udp(Control()):
+        stand._apply(stand.tracker.receive(segment, 100.0))
+    await stand.want("cam-11", AdminState.DRAIN, 0.0)
+    await stand.drainer._look()
+    assert len(stand.drainer._endings) == 1
+    await stand.want("cam-11", state)
+    await stand.drainer._step()
+    assert len(stand.tracker.sessions) == 1
+    assert not stand.drainer._endings

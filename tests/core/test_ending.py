@@ -33,6 +33,7 @@ class Deathbed(World):
         self.endings = Endings(self.tracker.on)
         self.ack, self.next = 7000, 0
         self.flow: FlowKey | None = None
+        self.said = False
 
     def play(self, control: Control, over: Callable[[Control], list[Segment]] = play_tcp) -> Control:
         self.feed(*over(control))
@@ -58,6 +59,7 @@ class Deathbed(World):
             readings = {} if self.flow is None else {self.flow: reading}
             events, over = self.endings.look(heard, readings, self.now)
             said += [(round(self.now - began, 1), event) for event in events]
+            self.said = bool(said)
             if over:
                 if not heard.closed:
                     released = self.tracker.release(heard, CloseReason.DRAINED, self.now)
@@ -249,3 +251,26 @@ def test_what_is_about_to_end_by_itself_is_not_ended(bed: Deathbed) -> None:
     assert bed.endings.may_begin(bed.bound(), bed.now)
     bed.feed(control.ask("TEARDOWN", Session="abc"))
     assert not bed.endings.may_begin(bed.bound(), bed.now)
+
+
+def test_an_ending_that_is_withdrawn_before_its_backend_was_asked_leaves_everything_as_it_is(
+    bed: Deathbed,
+) -> None:
+    control = bed.play(Control())
+    bed.endings.begin(bed.bound(), bed.now)
+    bed.endings.withdraw(control.backend_id + 1)
+    assert len(bed.endings) == 1
+    bed.endings.withdraw(control.backend_id)
+    assert len(bed.endings) == 0
+    assert len(bed.tracker.sessions) == 1
+
+
+def test_an_ending_whose_backend_has_been_asked_goes_on_to_its_end(bed: Deathbed) -> None:
+    control = bed.play(Control())
+
+    def withdraw() -> None:
+        if bed.said:
+            bed.endings.withdraw(control.backend_id)
+
+    said = bed.end(moving=withdraw)
+    assert only(SessionClosed, events(said)).reason is CloseReason.DRAINED
