@@ -168,7 +168,7 @@ class Lines:
             structlog.ReturnLogger(),
             processors=[_in_order, structlog.processors.JSONRenderer(serializer=_serialize)],
             wrapper_class=structlog.make_filtering_bound_logger(0),
-        )
+        ).bind()  # once, and not for every line
 
     def line(self, event: Event) -> str:
         """The event as one line of JSON, without a newline."""

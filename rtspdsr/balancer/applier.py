@@ -66,7 +66,10 @@ class Applier:
         changed: dict[str, None] = {}
         for event in events:
             for show in self._onlookers:
-                self._survive(show, event)
+                try:
+                    show(event)
+                except Exception as error:  # noqa: BLE001 - as in _survive, without a call for each of them
+                    self.failed(error)
             if isinstance(event, Effect):
                 self._survive(self._effect, event)
                 continue

@@ -20,6 +20,7 @@ from rtspdsr.errors import RtspDsrError
 
 ROTATE_AT = 64 << 20  # octets: some 60,000 snapshots
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_encoded = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 class Journal:
@@ -60,11 +61,11 @@ class Journal:
 
     def write(self, name: str, snapshot: Mapping[str, Any]) -> None:
         """Note how a session stands."""
-        self._lines.append(json.dumps({"name": name, **snapshot}, separators=(",", ":")))
+        self._lines.append(_encoded({"name": name, **snapshot}))
 
     def end(self, name: str) -> None:
         """Note that a session has ended."""
-        self._lines.append(json.dumps({"name": name, "ended": True}, separators=(",", ":")))
+        self._lines.append(_encoded({"name": name, "ended": True}))
 
     @property
     def pending(self) -> bool:

@@ -68,7 +68,7 @@ def printable(text: str) -> str:
 def without_credentials(url: str) -> str:
     """A URL without user and password, also where cameras carry them in the query."""
     scheme, separator, rest = url.partition("://")
-    if separator:
+    if separator and "@" in rest:
         authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
         port = authority.rpartition(":")[2] if ":" in authority and not authority.endswith("]") else ""
         if "@" in authority:
@@ -76,7 +76,7 @@ def without_credentials(url: str) -> str:
         elif port and not port.isdecimal() and "@" in rest:
             rest = rest.rpartition("@")[2]  # a slash in the password, not escaped
         url = scheme + separator + rest
-    return _QUERY_SECRET.sub(r"\1***", url)
+    return _QUERY_SECRET.sub(r"\1***", url) if "=" in url else url
 
 
 class Headers:
