@@ -8,13 +8,14 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from rtspdsr.errors import RtspDsrError
-from tests.bench import document, forwarding, packets, reading, report, tracker
+from tests.bench import claim, document, forwarding, packets, reading, report, tracker
 from tests.bench.origin import Origin
 from tests.bench.part import Part, Result
 
 PARTS: dict[str, Part] = {
     "forwarding": forwarding,
     "packets": packets,
+    "claim": claim,
     "reading": reading,
     "tracker": tracker,
 }
