@@ -63,9 +63,7 @@ def verdicts(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None
 
         rtspdsr verdicts --json | jq .no_backend
     """
-    from rich.console import Console
-
-    from rtspdsr.cli.tables import table
+    from rtspdsr.cli.tables import console, table
     from rtspdsr.config import load
     from rtspdsr.dataplane.bpffs import Home
     from rtspdsr.dataplane.counters import verdicts as read
@@ -79,4 +77,4 @@ def verdicts(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None
     shown = table("verdict", "meaning", right=("packets",))
     for verdict, packets in counted.items():
         shown.add_row(verdict.name.lower(), MEANINGS[verdict], f"{packets:,}")
-    Console().print(shown)
+    console().print(shown)

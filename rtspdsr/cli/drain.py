@@ -149,9 +149,9 @@ class _Backend:
 
 
 def _tell(backend: _Backend, answer: dict[str, Any], state: str, *, wait: bool, as_json: bool) -> None:
-    from rich.console import Console
+    from rtspdsr.cli.tables import console as wide
 
-    console = Console()
+    console = wide()
     if not as_json:
         _show(console, answer)
     if wait:

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 def follow(draw: "Callable[[], RenderableType]", interval_s: float) -> None:
     """Draw again and again, until Ctrl-C."""
-    from rich.console import Console
     from rich.live import Live
 
-    console = Console()
+    from rtspdsr.cli.tables import console as wide
+
+    console = wide()
     with suppress(KeyboardInterrupt):
         if not console.is_terminal:
             _repeat(lambda: console.print(draw()), interval_s)

@@ -83,7 +83,9 @@ def selftest(
         told = {"trials": [_record(one) for one in found], "covered": COVERED, "not_covered": NOT_COVERED}
         typer.echo(json.dumps(told))
     else:
-        console = Console()
+        from rtspdsr.cli.tables import console as wide
+
+        console = wide()
         console.print(_table(found))
         for one in found:
             if why := one.problem or one.skipped:

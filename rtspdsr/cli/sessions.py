@@ -104,9 +104,9 @@ def sessions(
     elif as_json:
         typer.echo(json.dumps(look()))
     else:
-        from rich.console import Console
+        from rtspdsr.cli.tables import console
 
-        Console().print(table(look()))
+        console().print(table(look()))
 
 
 def table(found: list[dict[str, Any]]) -> "Table":
@@ -170,11 +170,10 @@ def session(
     if as_json:
         typer.echo(json.dumps(story))
         return
-    from rich.console import Console
-
+    from rtspdsr.cli.tables import console
     from rtspdsr.cli.timeline import show
 
-    show(story, Console())
+    show(story, console())
 
 
 def _story(name: str, config: Path) -> dict[str, Any]:

@@ -50,9 +50,9 @@ def top(
 
         follow_lines(lambda: json.dumps(look.take()), interval)
     elif once:
-        from rich.console import Console
+        from rtspdsr.cli.tables import console
 
-        Console().print(_drawn(look.take()))
+        console().print(_drawn(look.take()))
     else:
         from rtspdsr.cli.live import follow
 

@@ -26,9 +26,9 @@ def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     if as_json:
         typer.echo(json.dumps(answer))
         return
-    from rich.console import Console
+    from rtspdsr.cli.tables import console
 
-    show_status(answer, Console())
+    show_status(answer, console())
 
 
 def show_status(answer: dict[str, Any], console: "Console") -> None:
@@ -79,10 +79,9 @@ def backends(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None
     if as_json:
         typer.echo(json.dumps(answer))
         return
-    from rich.console import Console
     from rich.text import Text
 
-    from rtspdsr.cli.tables import place, table
+    from rtspdsr.cli.tables import console, place, table
 
     shown = table("backend", "state", "found", "clients tell", right=("sessions",))
     for one in answer:
@@ -94,7 +93,7 @@ def backends(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None
             Text(_told(one), "" if one["standing"] == "good" else "yellow"),
             str(one["sessions"]),
         )
-    Console().print(shown)
+    console().print(shown)
 
 
 def _told(backend: dict[str, Any]) -> str:

@@ -218,7 +218,8 @@ class BackendRow {
     say(cells.through, rate(through));
     say(cells.loss, percent(loss([backend.course])));
     say(cells.jitter, jitter(backend.jitter));
-    this.#standing.show(backend.standing ?? NOTHING);
+    const untold = backend.standing === "good" && !backend.sessions; // nobody is there to tell
+    this.#standing.show(untold ? NOTHING : (backend.standing ?? NOTHING));
     say(this.#told, backend.standing_problem ?? "");
     const checks = Object.entries(backend.checks ?? {});
     this.#checks.show(checks, ([kind]) => kind);
