@@ -102,6 +102,11 @@ def test_a_container_is_given_the_capabilities_of_the_unit() -> None:
 def test_the_container_is_built_of_what_there_is() -> None:
     instructions = re.findall(r"^([A-Z]+) ", CONTAINERFILE, re.MULTILINE)
     assert set(instructions) == {"ARG", "FROM", "RUN", "COPY", "WORKDIR", "STOPSIGNAL", "ENTRYPOINT", "CMD"}
+    assert re.findall(r"^(?:ARG|FROM) (.*)", CONTAINERFILE, re.MULTILINE) == [
+        "BASE=debian:12",  # from wherever its builder takes images
+        "${BASE} AS build",
+        "${BASE}",
+    ]
     assert (ROOT / "deploy/deb/build").stat().st_mode & 0o111
     (wanted,) = re.findall(r"ca-certificates (.*)", CONTAINERFILE)
     assert set(wanted.split()) <= set(PACKAGES)

@@ -235,3 +235,10 @@ def test_make_lists_its_targets() -> None:
     ran = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True)
     listed = {line.split()[1] for line in ran.stdout.splitlines()}
     assert {"demo", "test", "check", "build", "clean", "help"} <= listed
+
+
+def test_the_package_recommends_what_its_commands_run() -> None:
+    """``rtspdsr selftest`` lays its way with ip and nft."""
+    control = (ROOT / "deploy/deb/control").read_text()
+    (recommended,) = re.findall(r"^Recommends: (.*)$", control, re.MULTILINE)
+    assert {"iproute2", "nftables"} <= set(re.split(r",\s*", recommended))

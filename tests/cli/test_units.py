@@ -2,7 +2,7 @@
 
 import pytest
 
-from rtspdsr.cli.units import counted, lasting
+from rtspdsr.cli.units import counted, delivered, lasting
 
 
 @pytest.mark.parametrize(
@@ -15,3 +15,11 @@ def test_times_are_told_in_their_two_largest_units(of_s: float, words: str) -> N
 @pytest.mark.parametrize(("number", "words"), [(0, "0 sessions"), (1, "1 session"), (2000, "2,000 sessions")])
 def test_one_is_one_and_the_rest_are_several(number: int, words: str) -> None:
     assert counted(number, "session") == words
+
+
+@pytest.mark.parametrize(
+    ("per_s", "waiting", "words"),
+    [(0, 0, "0 b/s"), (0, 2, "…"), (3_120_000, 0, "3.12 Mb/s"), (3_120_000, 1, "3.12 Mb/s + …")],
+)
+def test_what_is_not_known_yet_is_told_beside_what_is(per_s: float, waiting: int, words: str) -> None:
+    assert delivered(per_s, waiting) == words
