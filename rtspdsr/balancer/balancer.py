@@ -33,6 +33,7 @@ from rtspdsr.admin.asked import (
     Sessions,
     Top,
 )
+from rtspdsr.admin.feed import Feed
 from rtspdsr.balancer import (
     remainder,
     settings,
@@ -132,9 +133,9 @@ class Balancer:
             client_name=client_name(config.log.client_addresses, config.daemon.state_dir),
         )
         self._chronicle = Chronicle(self.tracker, self.fleet)
-        tally = Tally()
+        self._tally = Tally()
         onlookers = (
-            tally.note,
+            self._tally.note,
             self._standings.note,
             self._chronicle.note,
             self._placing.note,
@@ -149,23 +150,8 @@ class Balancer:
         self._own_macs: set[bytes] = set()
         self._started_at = time.monotonic()
         self._upkeep = Upkeep(dataplane, self.tracker, journal, self._applier)
-        self._meter = Meter(
-            dataplane=dataplane,
-            fleet=self.fleet,
-            health=self.health,
-            checks=self._checks,
-            standings=self._standings,
-            tracker=self.tracker,
-            applier=self._applier,
-            upkeep=self._upkeep,
-            journal=journal,
-            file=self._file,
-            interfaces=config.dataplane.interfaces,
-            modes=self._modes,
-            started_at=self._started_at,
-            tally=tally,
-        )
-        log.add(self._meter.feed)
+        self._feed = Feed()
+        log.add(self._feed)
 
     @classmethod
     async def open(cls, path: Path, supervisor: Supervisor) -> Self:
@@ -207,7 +193,7 @@ class Balancer:
         await self._placing.settle()
         detour = Detour(self._dataplane, self._receive, self._claimed, self._applier.failed)
         vitals = Vitals(self._dataplane, detour, self._say)
-        admin = Admin(self, self._config.daemon.run_dir, self._listen, self._meter)
+        admin = Admin(self, self._config.daemon.run_dir, self._listen, self._meter(detour))
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._follow_network())]
             await self._take_over()
@@ -241,6 +227,27 @@ class Balancer:
                 forwarding="stays in place: sessions go on, new ones go by client address, unlogged, "
                 "until the next start; `rtspdsr detach` ends it",
             )
+        )
+
+    def _meter(self, detour: Detour) -> Meter:
+        return Meter(
+            dataplane=self._dataplane,
+            fleet=self.fleet,
+            health=self.health,
+            checks=self._checks,
+            standings=self._standings,
+            tracker=self.tracker,
+            applier=self._applier,
+            impersonator=self._impersonator,
+            detour=detour,
+            upkeep=self._upkeep,
+            journal=self._journal,
+            file=self._file,
+            interfaces=self._config.dataplane.interfaces,
+            modes=self._modes,
+            started_at=self._started_at,
+            tally=self._tally,
+            feed=self._feed,
         )
 
     async def _take_over(self) -> None:
@@ -377,7 +384,7 @@ class Balancer:
     def _forget(self, backend_id: int) -> None:
         """What is counted by a number that the next backend may have."""
         self.tracker.deliveries.forget(backend_id)
-        self._meter.tally.forget(backend_id)
+        self._tally.forget(backend_id)
         self._placing.forget(backend_id)
         self._drainer.drains.forget(backend_id)
 

@@ -33,6 +33,7 @@ class Detour:
     receive: is handed each segment and each notice, and puts in force what they ask for
     claimed: is told of a foreign machine that answers for a VIP: VIP, MAC address, interface index
     failed:  is handed an exception of ``receive``; the segment is sent on all the same
+    notices_lost: those for which there was no room
     """
 
     def __init__(

@@ -27,6 +27,11 @@ class Impersonator:
         self._resetter = Resetter()
         self._alone: set[asyncio.Task[None]] = set()
 
+    @property
+    def failed(self) -> int:
+        """Resets of clients that the kernel did not take."""
+        return self._resetter.failed
+
     def perform(self, order: Effect) -> None:
         """Send what is ordered; what cannot be sent is not told: the other end finds out in its own time."""
         match order:

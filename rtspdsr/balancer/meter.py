@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
 
@@ -17,7 +17,9 @@ from rtspdsr.admin.feed import Feed
 from rtspdsr.admin.figures import BackendFigures, CheckFigures, Figures, Histogram, Limit, ServiceFigures
 from rtspdsr.balancer.applier import Applier
 from rtspdsr.balancer.checks import Checks
+from rtspdsr.balancer.detour import Detour
 from rtspdsr.balancer.fleet import Fleet
+from rtspdsr.balancer.impersonator import Impersonator
 from rtspdsr.balancer.journal import Journal
 from rtspdsr.balancer.status import BACKENDS_AT_ONCE
 from rtspdsr.balancer.upkeep import Upkeep
@@ -46,7 +48,7 @@ class Meter:
     modes:      how XDP is attached, by interface
     started_at: seconds on the monotonic clock
     tally:      is shown every event
-    feed:       is to be handed every line of the session log
+    feed:       is handed every line of the session log
     """
 
     dataplane: Dataplane
@@ -56,6 +58,8 @@ class Meter:
     standings: Standings
     tracker: Tracker
     applier: Applier
+    impersonator: Impersonator
+    detour: Detour
     upkeep: Upkeep
     journal: Journal
     file: LogFile
@@ -63,7 +67,7 @@ class Meter:
     modes: Mapping[str, str]
     started_at: float
     tally: Tally
-    feed: Feed = field(default_factory=Feed)
+    feed: Feed
 
     def liveness(self) -> LivenessAnswer:
         """Whether requests are read."""
@@ -120,6 +124,8 @@ class Meter:
             "fault": self.applier.faults,
             "effect_refused": self.applier.refused,
             "check": self.checks.unmade,
+            "reset": self.impersonator.failed,
+            "notice": self.detour.notices_lost,
             "reinjection": self.dataplane.reinjections_failed,
             "log_line": self.file.dropped_lines,
             "journal": self.journal.failed,

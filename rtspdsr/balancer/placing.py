@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from rtspdsr.balancer.fleet import Fleet
-from rtspdsr.core.allotment import Allotment, Tally
+from rtspdsr.core.allotment import Allotment, Burden
 from rtspdsr.core.events import Event
 from rtspdsr.core.slowstart import SlowStart
 from rtspdsr.core.tracker import Tracker
@@ -83,7 +83,7 @@ class Placing:
 
     def is_full(self, backend: Backend) -> bool:
         """Whether a backend is given no new clients for its ``max_sessions``."""
-        return self._allotment.room(self._tally(backend)) == 0
+        return self._allotment.room(self._burden(backend)) == 0
 
     def forget(self, backend_id: int) -> None:
         """A backend is gone, and another one may have its number."""
@@ -118,26 +118,26 @@ class Placing:
         if any(self._shares.get(one, share) < share for one, share in shares.items()):
             self._changed(service)
         self._shares |= shares
-        tallies = [self._tally(one) for one in backends]
-        self._allotment.account(service, tallies, now)
-        for one in tallies:
+        burdens = [self._burden(one) for one in backends]
+        self._allotment.account(service, burdens, now)
+        for one in burdens:
             room = self._allotment.room(one)
             until = None if room is None else one.admitted + room
             self._schedules.limit(one.backend.backend_id, until)
-        self._apply(self._allotment.full(service, tallies, now))
-        self._deal(service, tallies, now)
+        self._apply(self._allotment.full(service, burdens, now))
+        self._deal(service, burdens, now)
 
-    def _deal(self, service: Service, tallies: list[Tally], now: float) -> None:
+    def _deal(self, service: Service, burdens: list[Burden], now: float) -> None:
         """Write turns, if those that stand were made for something else, or are used up or old."""
         places = [
-            (one.backend.backend_id, one.backend.weight, self._allotment.room(one) == 0) for one in tallies
+            (one.backend.backend_id, one.backend.weight, self._allotment.room(one) == 0) for one in burdens
         ]
         basis = (service.schedule, service.place_by, places)
         taken = self._schedules.taken(service.service_id)
         written = self._written.get(service.service_id)
         if written is not None and written.basis == basis and not self._is_old(service, written, taken, now):
             return
-        turns = self._allotment.turns(service, tallies, now)
+        turns = self._allotment.turns(service, burdens, now)
         self._schedules.write(service.service_id, _flags(service), turns)
         self._written[service.service_id] = _Written(basis, now, self._schedules.taken(service.service_id))
 
@@ -158,8 +158,8 @@ class Placing:
             elif former is False:
                 self._slow.begin(one.backend_id, service.slow_start_s, now)
 
-    def _tally(self, backend: Backend) -> Tally:
-        return Tally(
+    def _burden(self, backend: Backend) -> Burden:
+        return Burden(
             backend=backend,
             sessions=self._tracker.load(backend.backend_id),
             admitted=self._schedules.admitted(backend.backend_id),

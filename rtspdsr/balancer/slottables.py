@@ -11,7 +11,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from rtspdsr.core.schedule import Rendezvous
+from rtspdsr.core.rendezvous import Rendezvous
 from rtspdsr.dataplane.dataplane import Dataplane
 from rtspdsr.model import Backend, Service
 

@@ -20,7 +20,7 @@ TELL_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
+class Burden:
     """What a backend that takes new clients carries.
 
     backend:   its weight as it counts now
@@ -56,41 +56,41 @@ class Allotment:
             case ClientPlaced() if event.service_id not in self._alone:
                 self._arrivals.came(event.backend_id)
 
-    def account(self, service: Service, tallies: Sequence[Tally], now: float) -> None:
+    def account(self, service: Service, burdens: Sequence[Burden], now: float) -> None:
         """Take in what the backends of a service carry."""
         (self._alone.add if service.place_by is PlaceBy.CONNECTION else self._alone.discard)(
             service.service_id
         )
-        for one in tallies:
+        for one in burdens:
             self._arrivals.count(one.backend.backend_id, one.admitted, now)
             self._bandwidth.count(one.backend.backend_id, one.delivered, now)
-        sessions = sum(one.sessions for one in tallies)
-        rate = sum(self._bandwidth.of(one.backend.backend_id, now) for one in tallies)
+        sessions = sum(one.sessions for one in burdens)
+        rate = sum(self._bandwidth.of(one.backend.backend_id, now) for one in burdens)
         self._usual_rates[service.service_id] = rate / sessions if sessions else 0.0
 
-    def room(self, tally: Tally) -> int | None:
+    def room(self, burden: Burden) -> int | None:
         """How many more clients a backend may be given; None for any number."""
-        most = tally.backend.max_sessions
+        most = burden.backend.max_sessions
         if not most:
             return None
-        expected = round(self._arrivals.expected(tally.backend.backend_id))
-        return ceil(max(0, most - tally.sessions - expected) / self._arrivals.share)
+        expected = round(self._arrivals.expected(burden.backend.backend_id))
+        return ceil(max(0, most - burden.sessions - expected) / self._arrivals.share)
 
-    def turns(self, service: Service, tallies: Sequence[Tally], now: float) -> list[int]:
+    def turns(self, service: Service, burdens: Sequence[Burden], now: float) -> list[int]:
         """The next turns. By hash, they are for clients whose slot is of a full backend."""
         match service.schedule:
             case Schedule.LEAST_SESSIONS:
-                return by_load([self._candidate(one, self._sessions(one)) for one in tallies], 1.0)
+                return by_load([self._candidate(one, self._sessions(one)) for one in burdens], 1.0)
             case Schedule.LEAST_BANDWIDTH:
                 step = self._usual_rates.get(service.service_id) or 1.0
-                return by_load([self._candidate(one, self._rate(one, step, now)) for one in tallies], step)
-            case Schedule.HASH if not any(one.backend.max_sessions for one in tallies):
+                return by_load([self._candidate(one, self._rate(one, step, now)) for one in burdens], step)
+            case Schedule.HASH if not any(one.backend.max_sessions for one in burdens):
                 return []
-        return in_rotation([self._candidate(one, 0.0) for one in tallies])
+        return in_rotation([self._candidate(one, 0.0) for one in burdens])
 
-    def full(self, service: Service, tallies: Sequence[Tally], now: float) -> list[Event]:
+    def full(self, service: Service, burdens: Sequence[Burden], now: float) -> list[Event]:
         """Say which backends take no more new clients; at most once a minute for each."""
-        full = [one for one in tallies if self.room(one) == 0]
+        full = [one for one in burdens if self.room(one) == 0]
         said: list[Event] = [
             BackendFull(
                 at=now,
@@ -102,7 +102,7 @@ class Allotment:
             for one in full
             if self._is_due("backend", one.backend.backend_id, now)
         ]
-        if tallies and len(full) == len(tallies) and self._is_due("service", service.service_id, now):
+        if burdens and len(full) == len(burdens) and self._is_due("service", service.service_id, now):
             said.append(ServiceFull(at=now, service_id=service.service_id, backends=len(full)))
         return said
 
@@ -112,17 +112,17 @@ class Allotment:
         self._bandwidth.forget(backend_id)
         self._told.pop(("backend", backend_id), None)
 
-    def _candidate(self, tally: Tally, load: float) -> Candidate:
-        backend = tally.backend
+    def _candidate(self, burden: Burden, load: float) -> Candidate:
+        backend = burden.backend
         return Candidate(
-            backend_id=backend.backend_id, weight=backend.weight, load=load, room=self.room(tally)
+            backend_id=backend.backend_id, weight=backend.weight, load=load, room=self.room(burden)
         )
 
-    def _sessions(self, tally: Tally) -> float:
-        return tally.sessions + self._arrivals.expected(tally.backend.backend_id)
+    def _sessions(self, burden: Burden) -> float:
+        return burden.sessions + self._arrivals.expected(burden.backend.backend_id)
 
-    def _rate(self, tally: Tally, usual: float, now: float) -> float:
-        backend_id = tally.backend.backend_id
+    def _rate(self, burden: Burden, usual: float, now: float) -> float:
+        backend_id = burden.backend.backend_id
         return self._bandwidth.of(backend_id, now) + usual * self._arrivals.expected(backend_id)
 
     def _is_due(self, what: str, number: int, now: float) -> bool:

@@ -4,9 +4,7 @@ It is handed segments, readings and the time, and gives back events: effects tha
 the segment goes on, and facts for the log. It touches neither the clock nor the forwarding core.
 """
 
-from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from operator import length_hint
 from typing import Any, NamedTuple
 
 from rtspdsr.core import record
@@ -26,14 +24,11 @@ from rtspdsr.model import Address, FlowKey, Pin, PinReading, Segment, TcpFlag
 
 __all__ = ["Tracker", "TrackerLimits"]
 
-#: Wake-ups, and endings, handled in one ``tick``: a few milliseconds of work each.
+#: Wake-ups handled in one ``tick``: a few milliseconds of work each.
 TICK_MAX = 200
 
 #: Events said in one ``tick``, by a few: so many effects and facts are put in force in a few milliseconds.
 EVENTS_MAX = 1_000
-
-#: Sessions and connections looked at in one ``tick`` for those of a backend that is gone: 1 ms.
-LOOK_MAX = 5_000
 
 
 class Used(NamedTuple):
@@ -59,7 +54,6 @@ class Tracker:
         self._connections = Connections(self._books, self._sessions)
         self.deliveries = Deliveries()
         self._asked: list[Heard] = []
-        self._released: deque[tuple[Iterator[Heard], int, CloseReason]] = deque()
 
     @property
     def limits(self) -> TrackerLimits:
@@ -146,14 +140,12 @@ class Tracker:
     # --- time ----------------------------------------------------------------------------------------
 
     def next_timer(self) -> float | None:
-        """When ``tick`` has something to do; 0 if it has some left."""
-        return 0.0 if self._released else self._books.timers.next_timer()
+        """When ``tick`` has something to do."""
+        return self._books.timers.next_timer()
 
     def tick(self, now: float) -> list[Event]:
         """Let what is due happen; a part of it, if that is much."""
         said: list[Event] = []
-        if self._released:
-            self._end_released(now, said)
         for _ in range(TICK_MAX):
             if len(said) >= EVENTS_MAX:
                 break
@@ -351,29 +343,6 @@ class Tracker:
         if known is not None and known.state is State.ENDING:
             self._books.placements.leave(known.placement, now, said)
         return said
-
-    def release_backend(self, backend_id: int, reason: CloseReason, now: float) -> list[Event]:
-        """End all that a backend has: the first of it at once, the rest with the next ticks."""
-        everything: list[Heard] = [
-            *self._sessions.values(),
-            *self._connections,
-            *self._connections.lone,
-        ]
-        self._released.append((iter(everything), backend_id, reason))
-        return self.tick(now)
-
-    def _end_released(self, now: float, said: list[Event]) -> None:
-        """End a part of what a backend had that is gone."""
-        everything, backend_id, reason = self._released[0]
-        ended = 0
-        for _, heard in zip(range(LOOK_MAX), everything, strict=False):
-            if heard.backend_id == backend_id and not heard.closed:
-                self._end_heard(heard, reason, now, said)
-                ended += 1
-                if ended == TICK_MAX or len(said) >= EVENTS_MAX:
-                    return
-        if length_hint(everything) == 0:
-            self._released.popleft()
 
     def _end_heard(self, heard: Heard, reason: CloseReason, now: float, said: list[Event]) -> None:
         """End something whose backend is gone or closed. Its client is free at once, to be placed anew."""

@@ -51,6 +51,8 @@ def test_a_service_is_not_ready_when_one_backend_is_taken_out_and_the_other_is_d
         standings=unasked,
         tracker=unasked,
         applier=unasked,
+        impersonator=unasked,
+        detour=unasked,
         upkeep=unasked,
         journal=unasked,
         file=unasked,
@@ -58,6 +60,7 @@ def test_a_service_is_not_ready_when_one_backend_is_taken_out_and_the_other_is_d
         modes={"eth0": "native"},
         started_at=0.0,
         tally=unasked,
+        feed=unasked,
     )
     assert one.readiness()["ready"]
     stand.fleet.administer(1, AdminState.DRAIN, closed=False)

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from itertools import count
 from typing import TypeVar
 
-from rtspdsr.core.events import ClientPlaced, ClientReleased, Event, PinMade, PinReleased
+from rtspdsr.core.events import ClientPlaced, ClientReleased, CloseReason, Event, PinMade, PinReleased
 from rtspdsr.core.tracker import Tracker, TrackerLimits
 from rtspdsr.model import (
     Address,
@@ -145,6 +145,15 @@ class World:
                 said += self.apply(self.tracker.tick(self.now))
             while flows := self.tracker.due(self.now, 200):
                 said += self.apply(self.tracker.measure(self._read(flows), self.now))
+        return said
+
+    def release(self, backend_id: int, reason: CloseReason) -> list[Event]:
+        """End all that a backend has."""
+        bound = [heard for heard in self.tracker.bound() if heard.backend_id == backend_id]
+        said: list[Event] = []
+        for heard in bound:
+            if not heard.closed:
+                said += self.apply(self.tracker.release(heard, reason, self.now))
         return said
 
     def _read(self, flows: Iterable[FlowKey]) -> Mapping[FlowKey, PinReading]:

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from rtspdsr.core.allotment import Allotment, Tally
+from rtspdsr.core.allotment import Allotment, Burden
 from rtspdsr.core.events import BackendFull, ClientPlaced, Event, ServiceFull, SessionOpened
 from rtspdsr.model import Backend, PlaceBy, Schedule, Service
 
@@ -78,10 +78,10 @@ class Platform:
     _looks: int = 0
     _clients: int = 0
 
-    def tallies(self) -> list[Tally]:
+    def burdens(self) -> list[Burden]:
         carried = self.loads()
         return [
-            Tally(
+            Burden(
                 backend=changed(one, weight=one.weight * self.shares.get(one.backend_id, 1.0)),
                 sessions=carried[one.backend_id],
                 admitted=self.admitted[one.backend_id],
@@ -124,13 +124,13 @@ class Platform:
     def look(self) -> None:
         for backend_id, _, rate in self.sessions.values():
             self.delivered[backend_id] += int(rate * LOOK_S)
-        tallies = self.tallies()
-        self.allotment.account(self.service, tallies, self.now)
-        for one in tallies:
+        burdens = self.burdens()
+        self.allotment.account(self.service, burdens, self.now)
+        for one in burdens:
             room = self.allotment.room(one)
             self._until[one.backend.backend_id] = None if room is None else one.admitted + room
-        self.said += self.allotment.full(self.service, tallies, self.now)
-        turns = self.allotment.turns(self.service, tallies, self.now)
+        self.said += self.allotment.full(self.service, burdens, self.now)
+        turns = self.allotment.turns(self.service, burdens, self.now)
         if turns != self._turns or self.service.schedule is not Schedule.ROUND_ROBIN:
             self._turns, self._taken = turns, 0
 
@@ -272,26 +272,26 @@ def test_by_hash_turns_are_only_for_full_backends() -> None:
     free = service(Schedule.HASH, 100, 100)
     limited = service(Schedule.HASH, 100, 100, most=5)
     for one, expected in ((free, []), (limited, [2])):
-        tallies = [
-            Tally(backend=backend, sessions=5 * (backend.backend_id == 1), admitted=0, delivered=0)
+        burdens = [
+            Burden(backend=backend, sessions=5 * (backend.backend_id == 1), admitted=0, delivered=0)
             for backend in one.backends
         ]
-        allotment.account(one, tallies, 1.0)
-        assert allotment.turns(one, tallies, 1.0) == expected
+        allotment.account(one, burdens, 1.0)
+        assert allotment.turns(one, burdens, 1.0) == expected
 
 
 def test_where_connections_are_placed_by_themselves_each_session_is_one_that_came() -> None:
     allotment = Allotment()
     one = changed(service(Schedule.LEAST_SESSIONS, 100, 100), place_by=PlaceBy.CONNECTION)
 
-    def tallies(admitted: int, sessions: int) -> list[Tally]:
-        return [Tally(backend=one.backends[0], sessions=sessions, admitted=admitted, delivered=0)]
+    def burdens(admitted: int, sessions: int) -> list[Burden]:
+        return [Burden(backend=one.backends[0], sessions=sessions, admitted=admitted, delivered=0)]
 
-    allotment.account(one, tallies(0, 0), 1.0)
-    allotment.account(one, tallies(3, 0), 1.25)
+    allotment.account(one, burdens(0, 0), 1.0)
+    allotment.account(one, burdens(3, 0), 1.25)
     allotment.note(placed(1, 7, 1.3))
     for _ in range(3):
         allotment.note(opened(1, 7, 1.3))
-    allotment.account(one, tallies(3, 3), 1.5)
+    allotment.account(one, burdens(3, 3), 1.5)
     limited = changed(one.backends[0], max_sessions=4)
-    assert allotment.room(changed(tallies(3, 3)[0], backend=limited)) == 1
+    assert allotment.room(changed(burdens(3, 3)[0], backend=limited)) == 1

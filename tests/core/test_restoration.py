@@ -172,5 +172,5 @@ def test_a_backend_that_is_gone_takes_its_lone_pins_with_it() -> None:
     world = World()
     world.pins[flow] = PinMade(at=0.0, pin=Pin(flow=flow, backend_id=3))
     world.apply(world.tracker.restore({}, [world.pins[flow].pin], world.now))
-    world.apply(world.tracker.release_backend(3, CloseReason.BACKEND_DOWN, world.now))
+    world.release(3, CloseReason.BACKEND_DOWN)
     assert (world.pins, world.placed) == ({}, {})

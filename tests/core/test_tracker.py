@@ -409,8 +409,7 @@ def test_a_backend_that_goes_ends_what_it_has_and_nothing_else() -> None:
     ]
     for control in controls:
         world.feed(*play_udp(control))
-    said = world.apply(world.tracker.release_backend(2, CloseReason.BACKEND_DOWN, world.now))
-    said += world.wait(1)
+    said = world.release(2, CloseReason.BACKEND_DOWN)
     assert {event.reason for event in of(SessionSummary, said)} == {CloseReason.BACKEND_DOWN}
     assert len(of(SessionSummary, said)) == 10
     assert {event.pin.backend_id for event in world.pins.values()} == {1}
@@ -421,10 +420,12 @@ def test_a_backend_that_goes_ends_what_it_has_and_nothing_else() -> None:
 def test_much_work_is_done_in_parts() -> None:
     world = World()
     for number in range(500):
-        world.feed(*play_udp(Control(client=ip_address(0x0A000000 + number))))
-    first = world.apply(world.tracker.release_backend(1, CloseReason.DRAINED, world.now))
+        control = Control(client=ip_address(0x0A000000 + number))
+        world.feed(*play_udp(control), control.ask("TEARDOWN", Session="abc"), control.fin())
+    world.now += 10
+    first = world.apply(world.tracker.tick(world.now))
     assert 0 < len(of(SessionSummary, first)) < 500
-    world.wait(10)
+    world.wait(20)
     assert (world.pins, world.placed, len(world.tracker.sessions)) == ({}, {}, 0)
 
 
@@ -436,8 +437,10 @@ def test_sessions_with_many_pins_are_ended_in_smaller_parts() -> None:
         world.feed(
             control.ask("SETUP", f"{URL}/track1", Transport=offer),
             control.ask("SETUP", f"{URL}/track2", Transport=offer.replace("=5", "=6"), Session="abc"),
+            control.ask("TEARDOWN", Session="abc"),
+            control.fin(),
         )
-    parts = [len(world.apply(world.tracker.release_backend(1, CloseReason.DRAINED, world.now)))]
+    parts = []
     while (timer := world.tracker.next_timer()) is not None:
         world.now = max(world.now, timer)
         parts.append(len(world.apply(world.tracker.tick(world.now))))
@@ -579,9 +582,7 @@ class Crowd:
         self.world.wait(seconds)
 
     def backend(self, backend_id: int) -> None:
-        self.world.apply(
-            self.world.tracker.release_backend(backend_id, CloseReason.BACKEND_DOWN, self.world.now)
-        )
+        self.world.release(backend_id, CloseReason.BACKEND_DOWN)
 
 
 @settings(max_examples=150, deadline=None)

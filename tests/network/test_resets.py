@@ -81,3 +81,13 @@ def expected_by_peer(connection: socket.socket) -> int:
     number = connection.getsockopt(socket.IPPROTO_TCP, TCP_QUEUE_SEQ)
     connection.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, -1)  # off, and without a word to the peer
     return number & 0xFFFFFFFF
+
+
+@pytest.mark.kernel
+def test_a_reset_that_leads_nowhere_is_counted(cable: Wire) -> None:
+    resetter = Resetter()
+    resetter.send(End(NEAR[4], 554, 1), End(ip_address("203.0.113.9"), 51000, 1))
+    assert resetter.failed == 1
+    resetter.send(End(NEAR[4], 554, 1), End(CLIENT[4], 51000, 1))
+    assert resetter.failed == 1
+    resetter.close()

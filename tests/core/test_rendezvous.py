@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from rtspdsr.core.schedule import SLOTS, Rendezvous
+from rtspdsr.core.rendezvous import SLOTS, Rendezvous
 from rtspdsr.core.slowstart import SHARES
 from rtspdsr.model import Backend
 
@@ -100,7 +100,7 @@ def test_remembered_lots_make_the_same_table() -> None:
 
 def test_another_process_makes_the_same_table() -> None:
     program = (
-        "from rtspdsr.core.schedule import Rendezvous; from rtspdsr.model import Backend; import zlib;"
+        "from rtspdsr.core.rendezvous import Rendezvous; from rtspdsr.model import Backend; import zlib;"
         "b = [Backend(backend_id=i, name=f'cam-{i}', addresses=()) for i in range(1, 4)];"
         "print(zlib.crc32(b''.join(p.tobytes() for p in Rendezvous().fill(b))))"
     )
