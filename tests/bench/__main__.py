@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from rtspdsr.errors import RtspDsrError
-from tests.bench import claim, document, forwarding, packets, reading, report, tracker
+from tests.bench import claim, document, forwarding, packets, reading, report, scaling, tracker
 from tests.bench.origin import Origin
 from tests.bench.part import Part, Result
 
@@ -65,6 +65,7 @@ def keep(result: Result, results: list[Result], origin: Origin, wanted: Namespac
     print("\n\n".join([result.title, *told, origin.note(result.rounds, result.took_s)]) + "\n", flush=True)
     if wanted.docs:
         document.write(result, origin)
+        scaling.write(result, origin)
     if wanted.report:
         wanted.report.write_text(report.page(origin, results))
     if wanted.json:
