@@ -1,16 +1,15 @@
 """What the operator wants of each backend, on disk: it outlives the daemon, and the machine.
 
-Handed wishes by name of service and backend, it writes them as one small JSON file, whole or not at all; read
-back, it gives the same. What is not in it is ready.
+Handed wishes by name of service and backend, it writes them; read back, it gives the same. What is not in it
+is ready.
 """
 
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rtspdsr.balancer.statefile import StateFile
 from rtspdsr.errors import RtspDsrError
 from rtspdsr.model import AdminState
 
@@ -35,18 +34,15 @@ class Administration:
     """The file in a directory."""
 
     def __init__(self, directory: Path) -> None:
-        self._path = directory / FILE
+        self._file = StateFile(directory / FILE)
 
     def load(self) -> dict[Name, Wish]:
         """All wishes. Raises RtspDsrError if the file is there and cannot be read."""
         try:
-            written = json.loads(self._path.read_text())
-            return {_name(text): _wish(record) for text, record in written.items()}
-        except FileNotFoundError:
-            return {}
+            return {_name(text): _wish(record) for text, record in self._file.load().items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RtspDsrError(
-                f"cannot read {self._path} ({error}), which says which backends are out; "
+                f"cannot read {self._file.path} ({error}), which says which backends are out; "
                 "mend it, or remove it: then all are ready"
             ) from error
 
@@ -60,18 +56,7 @@ class Administration:
             }
             for name, wish in wishes.items()
         }
-        draft = self._path.with_suffix(".new")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with draft.open("w") as file:
-                file.write(json.dumps(records, indent=1) + "\n")
-                file.flush()
-                os.fsync(file.fileno())  # or the name may outlive a power cut, and the content not
-            draft.replace(self._path)
-        except OSError as error:
-            raise RtspDsrError(
-                f"cannot write {self._path}: {error.strerror}; mend it, or set daemon.state_dir"
-            ) from error
+        self._file.save(records)
 
 
 def _name(text: str) -> Name:

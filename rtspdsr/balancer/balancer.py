@@ -45,6 +45,7 @@ from rtspdsr.balancer.administration import (
 from rtspdsr.balancer.applier import Applier
 from rtspdsr.balancer.checks import Checks, jitter
 from rtspdsr.balancer.chronicle import Chronicle
+from rtspdsr.balancer.conditions import Conditions
 from rtspdsr.balancer.detour import Detour
 from rtspdsr.balancer.drainer import Drainer
 from rtspdsr.balancer.evictor import Evictor
@@ -124,6 +125,9 @@ class Balancer:
         self._evictor = Evictor(self.fleet, self.health, self.tracker, dataplane, self.apply, self.failed)
         administration = Administration(settings.journal_directory(config))
         self._drainer = Drainer(self.fleet, self.tracker, dataplane, administration, self.apply, self.failed)
+        self._conditions = Conditions(
+            settings.journal_directory(config), self.fleet, self.health, self._placing, self.failed
+        )
         self._impersonator = Impersonator(self.fleet, dataplane)
         log, self._file = open_log(
             config.log.file,
@@ -187,6 +191,7 @@ class Balancer:
     async def _serve(self) -> None:
         gc.disable()  # from here on Upkeep.tidy searches, in small steps
         self._configure()
+        self._conditions.recall()
         settings.write_effective(self._config)
         await self._supervisor.starting(f"taking over {len(self._dataplane.adopted)} pins")
         self._restore()
@@ -210,6 +215,7 @@ class Balancer:
                 self._evictor.run,
                 partial(self._supervisor.watch, vitals.problem, self._in_words),
                 self._drainer.run,
+                self._conditions.run,
             ]
             tasks += [group.create_task(job()) for job in jobs]
             self._say(DaemonStarted(at=_now(), mode=self._modes, adopted=len(self._dataplane.adopted)))

@@ -81,6 +81,15 @@ class Placing:
         """How much of a backend's weight counts now."""
         return self._slow.share(backend.backend_id, time.monotonic())
 
+    def recall(self, service: Service, backend: Backend, back_at: float) -> None:
+        """Go on with the slow start of a backend that came back under an earlier daemon."""
+        self._usable[backend.backend_id] = True
+        self._slow.begin(backend.backend_id, service.slow_start_s, back_at)
+
+    def back_at(self, backend: Backend, now: float) -> float | None:
+        """When a backend came back whose slow start is not over; None for any other."""
+        return self._slow.since(backend.backend_id, now)
+
     def is_full(self, backend: Backend) -> bool:
         """Whether a backend is given no new clients for its ``max_sessions``."""
         return self._allotment.room(self._burden(backend)) == 0

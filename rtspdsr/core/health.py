@@ -181,6 +181,29 @@ class Health:
             self._settle(group, now, said)
         return said
 
+    def recall(self, backend_id: int, problems: Mapping[str, str], since: float, now: float) -> None:
+        """Go on with a backend that was down before, by these checks: it comes up when they pass again.
+
+        problems: what they found, by check; if none of them is made any more, it counts as up
+        """
+        if backend_id not in self._members:
+            return
+        _, member = self._members[backend_id]
+        for check, checked in member.checks.items():
+            if check in problems:
+                checked.failing, checked.last = True, Outcome(problem=problems[check])
+                checked.last_at = checked.begun_at = checked.suspect_at = now
+        if member.failing:
+            member.down, member.changed_at = True, since
+
+    def fallen(self, backend_id: int) -> tuple[float, dict[str, str]] | None:
+        """Since when a backend is down and by what, as ``recall`` takes it; None if it is not."""
+        if not self.is_down(backend_id):
+            return None
+        _, member = self._members[backend_id]
+        problems = {str(check): one.last.problem for check, one in member.failing if one.last is not None}
+        return member.changed_at or 0.0, problems
+
     def is_down(self, backend_id: int) -> bool:
         """Whether a backend is to take no new clients. One that is not watched may."""
         return backend_id in self._members and self._members[backend_id][1].down

@@ -23,6 +23,10 @@ class SlowStart:
         """It takes none any more."""
         self._since.pop(backend_id, None)
 
+    def since(self, backend_id: int, now: float) -> float | None:
+        """When it came back; None if its share is whole."""
+        return self._since[backend_id][0] if self.share(backend_id, now) < 1 else None
+
     def share(self, backend_id: int, now: float) -> float:
         """How much of its weight counts now."""
         begun = self._since.get(backend_id)
