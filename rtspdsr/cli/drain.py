@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rtspdsr.cli.asking import ask
+from rtspdsr.cli.completing import backend_names
 from rtspdsr.cli.daemon import CONFIG, ConfigOption, JsonOption
 from rtspdsr.cli.naming import full_name
 from rtspdsr.cli.tables import table
@@ -25,7 +26,11 @@ _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 
 Name = Annotated[
     str,
-    typer.Argument(metavar="NAME", help="BACKEND, or SERVICE/BACKEND where several are called so."),
+    typer.Argument(
+        metavar="NAME",
+        help="BACKEND, or SERVICE/BACKEND where several are called so.",
+        autocompletion=backend_names,
+    ),
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Show how it goes; return when nothing is left there.")]
 Force = Annotated[

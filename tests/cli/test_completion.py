@@ -59,9 +59,12 @@ def test_bash_completes_commands_and_options(script: Path, line: str, found: set
     assert set(offered(script, line)) == found
 
 
-def test_bash_completes_backends_of_the_running_daemon(script: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "command", ["sessions --config {config} --backend ca", "backend drain --config {config} ca"]
+)
+def test_bash_completes_backends_of_the_running_daemon(script: Path, tmp_path: Path, command: str) -> None:
     with serving(Desk(), tmp_path) as config:
-        assert offered(script, f"rtspdsr sessions --config {config} --backend ca") == ["cams/cam-a"]
+        assert offered(script, f"rtspdsr {command.format(config=config)}") == ["cams/cam-a"]
 
 
 def test_no_daemon_is_no_noise(script: Path, tmp_path: Path) -> None:
