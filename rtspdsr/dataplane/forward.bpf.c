@@ -80,12 +80,17 @@ static __always_inline int forward(struct xdp_md *ctx, struct packet *packet, co
 SEC("xdp.frags")
 int rtspdsr_ingress(struct xdp_md *ctx)
 {
+	struct service *service = NULL;
 	struct packet packet;
-	struct service *service;
 	struct address vip;
 	enum verdict why;
 	int action;
 
+	if (plain_destination(ctx, &vip)) { /* what is not ours is to cost next to nothing */
+		service = service_of(&vip);
+		if (!service)
+			return leave(VERDICT_NOT_A_VIP, XDP_PASS);
+	}
 	begin(&packet);
 	if (!parse_link(ctx, &packet))
 		return leave(VERDICT_UNPARSED, XDP_PASS);
@@ -95,9 +100,11 @@ int rtspdsr_ingress(struct xdp_md *ctx)
 		return leave(VERDICT_UNPARSED, XDP_PASS);
 	if (!is_ip(packet.type))
 		return leave(VERDICT_NOT_IP, XDP_PASS);
-	if (!parse_destination(&packet, &vip))
-		return leave(VERDICT_UNPARSED, XDP_PASS);
-	service = service_of(&vip);
+	if (!service) {
+		if (!parse_destination(&packet, &vip))
+			return leave(VERDICT_UNPARSED, XDP_PASS);
+		service = service_of(&vip);
+	}
 	if (!service)
 		return pass(ctx, &packet);
 	packet.flow.service = service->id;

@@ -186,6 +186,19 @@ static __always_inline bool parse_destination(const struct packet *packet, struc
 	return true;
 }
 
+/* The same of what most packets are: IPv4 without a tag. False of all others, and nothing is said of them. */
+static __always_inline bool plain_destination(struct xdp_md *ctx, struct address *destination)
+{
+	struct ethernet *link = (void *)(long)ctx->data;
+	struct iphdr *ip = (void *)(link + 1);
+
+	if ((void *)(ip + 1) > (void *)(long)ctx->data_end || link->type != bpf_htons(ETH_P_IP) ||
+	    ip->version != 4)
+		return false;
+	ipv4_address(destination, ip->daddr);
+	return true;
+}
+
 static __always_inline enum part part_of(__be16 field, __be16 offset, __be16 more)
 {
 	if (field & offset)
