@@ -193,7 +193,8 @@ class Balancer:
         self._configure()
         self._conditions.recall()
         settings.write_effective(self._config)
-        await self._supervisor.starting(f"taking over {len(self._dataplane.adopted)} pins")
+        adopted = len(self._dataplane.adopted)
+        await self._supervisor.starting(f"taking over {adopted} pins")
         self._restore()
         await self._placing.settle()
         detour = Detour(self._dataplane, self._receive, self._claimed, self._applier.failed)
@@ -218,7 +219,7 @@ class Balancer:
                 self._conditions.run,
             ]
             tasks += [group.create_task(job()) for job in jobs]
-            self._say(DaemonStarted(at=_now(), mode=self._modes, adopted=len(self._dataplane.adopted)))
+            self._say(DaemonStarted(at=_now(), mode=self._modes, adopted=adopted))
             await self._supervisor.ready(self._in_words())
             await self._stop.wait()
             await self._supervisor.stopping()
@@ -292,11 +293,12 @@ class Balancer:
         """
         records = self._journal.sessions() if self._dataplane.adopted else {}
         events = self.tracker.restore(records, self._dataplane.adopted, _now())
-        self.apply(events)
+        self._dataplane.adopted.clear()
+        self.apply(events)  # which notes each session in the journal
         placed = {(one.service_id, one.client) for one in events if isinstance(one, ClientPlaced)}
         for service_id, client in set(self._dataplane.clients()) - placed:
             self._dataplane.release_client(service_id, client)  # its sessions ended while nobody looked
-        self._journal.rewrite({name: self.tracker.snapshot(name) for name in self.tracker.sessions})
+        self._journal.rewrite()
 
     def _configure(self) -> None:
         self.fleet.configure(self._config)

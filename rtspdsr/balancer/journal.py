@@ -109,10 +109,8 @@ class Journal:
         if self.flush():
             self._old.unlink(missing_ok=True)
 
-    def rewrite(self, snapshots: Mapping[str, Mapping[str, Any]]) -> None:
-        """Replace everything by what a restarted daemon has taken over, if the disk allows."""
-        for name, snapshot in snapshots.items():
-            self.write(name, snapshot)
+    def rewrite(self) -> None:
+        """Replace all that was flushed by what was noted since, if the disk allows: what was taken over."""
         lines = self._noted()
         draft = self._new.with_suffix(".draft")
         try:

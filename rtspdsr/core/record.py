@@ -7,6 +7,7 @@ are on the monotonic clock, so a record is good for one boot of the machine.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
+from sys import intern
 from typing import Any
 
 from rtspdsr.core.course import Course
@@ -149,11 +150,14 @@ def _session(name: str, record: Mapping[str, Any], client: Address, now: float) 
     )
     for key in _PLAIN:
         setattr(session, key, record[key])
+    session.url, session.user_agent = intern(session.url), intern(session.user_agent)  # many share them
     session.before = State(record["before"])
     session.quality = Quality.restored(record["quality"])
     session.story = Story(Course(now, session.quality, session.client_bytes))
     for one in record["tracks"]:
-        track = Track(one["url"], one["transport"], tuple(one["client_ports"]), tuple(one["channels"]))
+        track = Track(
+            intern(one["url"]), one["transport"], tuple(one["client_ports"]), tuple(one["channels"])
+        )
         track.live = one["live"]
         session.tracks.append(track)
     session.hear(now)  # whatever it was heard of meanwhile will be read

@@ -35,7 +35,9 @@ CHUNK_PINS = 16384
 
 _MAPPED = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96 (RFC 4291 section 2.5.5.2)
 _NANO = 1e-9
-_TCP_FLAGS = tuple(map(TcpFlag, range(0x20)))  # to put bits together anew takes longer than all else here
+# To find an enum's member by its value takes longer than all else that is unpacked.
+_TCP_FLAGS = tuple(map(TcpFlag, range(0x20)))
+_PROTOS = {int(one): one for one in Proto}
 
 
 class Verdict(IntEnum):
@@ -256,7 +258,7 @@ def unpack_flow(key: bytes) -> FlowKey:
     """The flow in a key of ``pins`` and ``flows``."""
     client, client_port, service_port, service_id, proto = FLOW_KEY.unpack(key)
     return FlowKey(
-        service_id, Proto(proto), address(client), int.from_bytes(client_port), int.from_bytes(service_port)
+        service_id, _PROTOS[proto], address(client), int.from_bytes(client_port), int.from_bytes(service_port)
     )
 
 
@@ -268,7 +270,9 @@ def pack_client(service_id: int, client: Address) -> bytes:
 def unpack_pin(key: bytes, value: bytes) -> tuple[Pin, int]:
     """A pin from its entry, and its place in the statistics."""
     place, backend_id, flags = PIN.unpack(value)
-    return Pin(flow=unpack_flow(key), backend_id=backend_id, flags=PinFlag(flags)), place
+    return Pin(
+        flow=unpack_flow(key), backend_id=backend_id, flags=PinFlag(flags) if flags else PinFlag.NONE
+    ), place
 
 
 def pack_service(service: Service) -> bytes:

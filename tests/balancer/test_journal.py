@@ -94,7 +94,8 @@ def test_a_restarted_daemon_begins_with_what_it_took_over(tmp_path: Path) -> Non
     journal = Journal(tmp_path)
     journal.write("gone", {"state": "ready"})
     journal.flush()
-    journal.rewrite({"a": {"state": "playing"}})
+    journal.write("a", {"state": "playing"})
+    journal.rewrite()
     journal.write("b", {"state": "ready"})
     journal.flush()
     assert set(Journal(tmp_path).sessions()) == {"a", "b"}
@@ -149,7 +150,8 @@ def test_a_restart_on_a_full_disk_leaves_the_journal_as_it_was(small_disk: Path)
     journal.write("a", {"state": "ready"})
     journal.flush()
     fill(small_disk)
-    journal.rewrite({"a": {"url": "x" * 9000}})
+    journal.write("a", {"url": "x" * 9000})
+    journal.rewrite()
     assert journal.failed == 1
     assert Journal(small_disk).sessions() == {"a": {"state": "ready"}}
 
