@@ -5,9 +5,11 @@ Prints the document; ``make docs`` puts it where it belongs, and a test holds th
 
 import inspect
 
-from rtspdsr.core import events
-from rtspdsr.core.events import Event
+from rtspdsr.core.events import Event, backend, connection, daemon, session
 from rtspdsr.sessionlog import KEYS, LinesDropped, event_name, keys_of
+
+#: What is told of, in the order in which an operator meets it.
+MODULES = (connection, session, backend, daemon)
 
 INTRODUCTION = """\
 # The session log
@@ -19,18 +21,14 @@ The balancer hears only the client's half of each conversation. So a line says w
 for; whether the server agreed is not seen, and what is concluded from the client's behaviour alone has
 `"inferred": true`.
 
-This file is generated from `rtspdsr/sessionlog.py` and `rtspdsr/core/events.py` by `make docs`.
+This file is generated from `rtspdsr/sessionlog.py` and `rtspdsr/core/events/` by `make docs`.
 """
 
 
 def event_classes() -> list[type[Event]]:
     """Every event that is a line of the log, in the order of the code."""
-    known = [*vars(events).values(), LinesDropped]
-    facts = [
-        found
-        for found in known
-        if isinstance(found, type) and issubclass(found, Event) and not issubclass(found, events.Effect)
-    ]
+    known = [found for module in MODULES for found in vars(module).values() if isinstance(found, type)]
+    facts = [found for found in dict.fromkeys([*known, LinesDropped]) if issubclass(found, Event)]
     bases = {base for fact in facts for base in fact.__bases__}
     return [fact for fact in facts if fact not in bases]
 

@@ -1,4 +1,4 @@
-"""The session log: an event of ``core/events.py`` in, one line of JSON out, and the list of all its keys.
+"""The session log: an event of ``core/events/`` in, one line of JSON out, and the list of all its keys.
 
 The line's ``event`` is the event's class name in snake case, its keys are the field names, with two
 exceptions: ``at`` becomes ``time``, and the numbers of service and backend become their names. Monotonic
