@@ -31,11 +31,13 @@ class Delivery:
     """What some sessions get together.
 
     waiting: so many of them of which nothing can be known yet
+    untold:  so many of which nothing is known for another reason
     """
 
     sessions: int = 0
     bits_per_s: int = 0
     waiting: int = 0
+    untold: int = 0
 
     def told(self) -> DeliverySums:
         """As it is answered."""
@@ -43,6 +45,7 @@ class Delivery:
             "sessions": self.sessions,
             "delivered_bits_per_s": self.bits_per_s,
             "waiting": self.waiting,
+            "untold": self.untold,
         }
 
 
@@ -59,10 +62,13 @@ def rank(chronicle: Chronicle, tracker: Tracker, limit: int) -> Iterator[TopAnsw
         if (one := tracker.sessions.get(name)) is None:
             continue
         bits, waits = _bits_per_s(one), is_waiting(one, now)
+        quality = one.quality
+        untold = not waits and quality.delivered_bytes is None and quality.delivered_packets is None
         for sums in (urls[one.service_id, one.url], backends[one.service_id, one.backend_id]):
             sums.sessions += 1
             sums.bits_per_s += bits
             sums.waiting += waits
+            sums.untold += untold
         loss = one.quality.last_loss or 0.0
         if one.state is State.PLAYING and (one.quality.is_stalled or loss >= LOSS_MIN):
             worst.append((one.quality.is_stalled, loss, name))

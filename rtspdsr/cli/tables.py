@@ -14,7 +14,7 @@ REMOVED = "(removed)"
 
 #: Over UDP nothing is known before the second receiver report, some ten seconds after PLAY: that is no zero.
 WAITING = "…"
-WAITING_MEANS = f"{WAITING} no receiver report yet"
+WAITING_MEANS = f"{WAITING} not told yet"
 
 
 def table(*left: str, right: tuple[str, ...] = (), title: str = "", caption: str = "") -> "Table":

@@ -102,8 +102,8 @@ class _Look:
 def _delivered(sums: dict[str, Any] | None) -> dict[str, Any]:
     """What the sessions of a backend get lately; reports come seconds apart, so two looks make no rate."""
     if sums is None:
-        return {"delivered_bits_per_s": 0.0, "waiting": 0}
-    return {key: sums[key] for key in ("delivered_bits_per_s", "waiting")}
+        return {"delivered_bits_per_s": 0.0, "waiting": 0, "untold": 0}
+    return {key: sums[key] for key in ("delivered_bits_per_s", "waiting", "untold")}
 
 
 def _drawn(found: dict[str, Any]) -> "Group":
@@ -115,14 +115,16 @@ def _drawn(found: dict[str, Any]) -> "Group":
     from rtspdsr.cli.units import bits, counted, delivered, lasting
 
     through = sum(one["client_bits_per_s"] for one in found["backends"])
-    past = sum(one["delivered_bits_per_s"] for one in found["backends"])
-    waiting = sum(one["waiting"] for one in found["backends"])
+    past = {
+        key: sum(one[key] for one in found["backends"])
+        for key in ("sessions", "delivered_bits_per_s", "waiting", "untold")
+    }
     head = Text(
         f"up {lasting(found['uptime_s'])}, {counted(found['sessions'], 'session')}, {found['pins']:,} of "
         f"{found['pins_max']:,} pins; {bits(through)} through the balancer, "
-        f"{delivered(past, waiting)} past it"
+        f"{delivered(past)} past it"
     )
-    if waiting:
+    if past["waiting"]:
         head.append(f"; {WAITING_MEANS}", "dim")
     parts: list[Any] = [head, _backends(found["backends"])]
     if found["urls"]:
@@ -147,7 +149,7 @@ def _backends(backends: list[dict[str, Any]]) -> "Table":
             Text(one["state"], "" if one["state"] == "up" else "bold red"),
             f"{one['sessions']:,}",
             bits(one["client_bits_per_s"]),
-            delivered(one["delivered_bits_per_s"], one["waiting"]),
+            delivered(one),
         )
     return made
 
@@ -160,8 +162,7 @@ def _urls(urls: list[dict[str, Any]]) -> "Table":
 
     made = table("busiest", right=("sessions", "delivered"))
     for one in urls:
-        rate = delivered(one["delivered_bits_per_s"], one["waiting"])
-        made.add_row(Text(one["url"]), f"{one['sessions']:,}", rate)
+        made.add_row(Text(one["url"]), f"{one['sessions']:,}", delivered(one))
     return made
 
 

@@ -1,5 +1,8 @@
 """Numbers as an operator reads them."""
 
+from collections.abc import Mapping
+from typing import Any
+
 
 def bits(per_s: float | None) -> str:
     """A rate: ``3.12 Mb/s``."""
@@ -11,12 +14,15 @@ def bits(per_s: float | None) -> str:
     return f"{per_s:.0f} b/s"
 
 
-def delivered(per_s: float, waiting: int) -> str:
-    """What sessions get, of whom so many have told nothing yet: ``…`` if none has, ``3.12 Mb/s + …``."""
+def delivered(sums: Mapping[str, Any]) -> str:
+    """What some sessions get together: ``3.12 Mb/s``; with ``…`` if some have told nothing yet; ``-`` if none
+    will.
+    """
     from rtspdsr.cli.tables import WAITING
 
-    if not waiting:
-        return bits(per_s)
+    per_s: float = sums["delivered_bits_per_s"]
+    if not sums["waiting"]:
+        return bits(None if sums["untold"] and sums["untold"] == sums["sessions"] else per_s)
     return f"{bits(per_s)} + {WAITING}" if per_s else WAITING
 
 

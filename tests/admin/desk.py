@@ -227,6 +227,7 @@ TOP: TopAnswer = {
             "sessions": 2,
             "delivered_bits_per_s": 4_000_000.0,
             "waiting": 1,
+            "untold": 0,
         }
     ],
     "urls": [
@@ -236,6 +237,7 @@ TOP: TopAnswer = {
             "sessions": 2,
             "delivered_bits_per_s": 4_000_000.0,
             "waiting": 0,
+            "untold": 0,
         }
     ],
     "worst": [session(1)],

@@ -184,10 +184,10 @@ def test_what_is_not_known_yet_is_no_zero(desk: Desk, config: str, monkeypatch: 
 
     *_, first, second, _, caption = run("sessions", "--config", config).splitlines()
     assert (" … " in first, " … " in second) == (True, False)
-    assert caption.strip() == "2 sessions; … no receiver report yet"
+    assert caption.strip() == "2 sessions; … not told yet"
 
     known = run("top", "--once", "--interval", "0.1", "--config", config)
-    assert "4.00 Mb/s + … past it; … no receiver report yet" in known
+    assert "4.00 Mb/s + … past it; … not told yet" in known
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,19 @@ def test_one_is_one_and_the_rest_are_several(number: int, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("per_s", "waiting", "words"),
-    [(0, 0, "0 b/s"), (0, 2, "…"), (3_120_000, 0, "3.12 Mb/s"), (3_120_000, 1, "3.12 Mb/s + …")],
+    ("per_s", "waiting", "untold", "words"),
+    [
+        (0, 0, 0, "0 b/s"),
+        (0, 2, 0, "…"),
+        (0, 1, 1, "…"),
+        (0, 0, 2, "-"),
+        (0, 0, 1, "0 b/s"),
+        (3_120_000, 0, 1, "3.12 Mb/s"),
+        (3_120_000, 1, 0, "3.12 Mb/s + …"),
+    ],
 )
-def test_what_is_not_known_yet_is_told_beside_what_is(per_s: float, waiting: int, words: str) -> None:
-    assert delivered(per_s, waiting) == words
+def test_what_is_not_known_is_told_beside_what_is(
+    per_s: float, waiting: int, untold: int, words: str
+) -> None:
+    sums = {"sessions": 2, "delivered_bits_per_s": per_s, "waiting": waiting, "untold": untold}
+    assert delivered(sums) == words

@@ -15,6 +15,8 @@ class DeliverySums(TypedDict):
     """lately, past the balancer; over UDP an estimate from the packets that clients report"""
     waiting: int
     """so many of them began to play over UDP so lately that nothing is known of them yet"""
+    untold: int
+    """so many tell nothing, and play long enough: they send no receiver reports, or do not play"""
 
 
 @answer
