@@ -206,7 +206,6 @@ class Balancer:
             detour.start()
             await admin.start()
             jobs: list[Job] = [
-                *self._upkeep.tasks(),
                 self._reloads,
                 self._tables.run,
                 self._placing.run,
@@ -217,6 +216,7 @@ class Balancer:
                 partial(self._supervisor.watch, vitals.problem, self._in_words),
                 self._drainer.run,
                 self._conditions.run,
+                *self._upkeep.tasks(),  # last: the first beat says that segments are read from now on
             ]
             tasks += [group.create_task(job()) for job in jobs]
             self._say(DaemonStarted(at=_now(), mode=self._modes, adopted=adopted))

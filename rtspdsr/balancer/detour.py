@@ -17,7 +17,7 @@ from rtspdsr.dataplane.dataplane import Dataplane
 from rtspdsr.dataplane.reinjection import Checksum
 from rtspdsr.model import Address, Segment
 
-SLICE_S = 0.010  # at a stretch; the tracker's deadline is 0.19 s
+SLICE_S = 0.010  # at a stretch; the tracker's deadline is 0.16 s
 SEGMENTS_MAX = 20_000  # taken from the ring and not read yet: 40 MiB of frames
 NOTICES_MAX = 20_000  # likewise, 2 MiB: a notice that is lost costs a session's end some seconds
 LATE_S = 60.0  # what went on longer ago is not read: its session may have ended unheard

@@ -18,8 +18,9 @@ from rtspdsr.dataplane.dataplane import Dataplane
 
 BEAT_S = 0.02
 #: A daemon that has been silent for so long is taken for dead: XDP forwards unread. What its ring swallowed
-#: until then comes again after 0.2 s at the earliest (Linux), so that one retransmission is all it costs.
-DEADLINE_S = 0.19
+#: until then comes again after 0.2 s at the earliest (Linux), so that one retransmission is all it costs. The
+#: rest is for what lay in the ring, unread, when it beat for the last time.
+DEADLINE_S = 0.16
 LAG = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # bounds of its distribution
 FLUSH_S = 0.02
 COPY_S = 1.0

@@ -32,6 +32,7 @@ OUTGOING = 4  # PACKET_OUTGOING: from the switch to the node
 FRAGMENT6 = 44
 LISTEN_WAIT_S = 10.0
 FLUSH_S = 5.0
+EVERYTHING = "ip or ip6"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Packet:
     source_port, destination_port: None in later fragments and without ports
     payload: what follows the TCP or UDP header (or the IP header, with another protocol), cut short
     carried: octets of that payload on the wire
+    flags:   ``TcpFlag``; 0 where there are none
     """
 
     at: float
@@ -58,6 +60,7 @@ class Packet:
     destination_port: int | None
     payload: bytes
     carried: int
+    flags: int = 0
 
     @property
     def is_rtp(self) -> bool:
@@ -105,9 +108,13 @@ class Delivery:
 
 
 class Capture:
-    """Hears all wires between ``start`` and ``stop``; also a context manager."""
+    """Hears all wires between ``start`` and ``stop``; also a context manager.
 
-    def __init__(self, topology: Topology, processes: Processes, file: Path) -> None:
+    heard: which packets, as tcpdump takes it (pcap-filter(7)); IP alone
+    """
+
+    def __init__(self, topology: Topology, processes: Processes, file: Path, heard: str = EVERYTHING) -> None:
+        self._heard = heard
         self._namespace = topology.namespace(SWITCH)
         self._processes = processes
         self._process: Process | None = None
@@ -122,7 +129,7 @@ class Capture:
             # --immediate-mode and -U: what was heard is in the file at once; -Z: keep root's own file
             [
                 *["tcpdump", "-i", "any", "-y", "LINUX_SLL2", "-s", str(SNAP), "-B", "32768"],
-                *["--immediate-mode", "-U", "-Z", "root", "-w", str(self.file), "ip or ip6"],
+                *["--immediate-mode", "-U", "-Z", "root", "-w", str(self.file), self._heard],
             ],
         )
         log = self._process.log
@@ -242,9 +249,11 @@ def _parse(ip: memoryview, at: float, node: str, kind: int, octets: int) -> Pack
         if proto == FRAGMENT6:
             later = bool((ip[42] << 8 | ip[43]) & 0xFFF8)
             header, proto = 48, ip[40]
-    first, second = None, None
+    first, second, flags = None, None, 0
     if proto in (Proto.TCP, Proto.UDP) and not later:
         first, second = struct.unpack_from("!HH", ip, header)
+        if proto == Proto.TCP:
+            flags = ip[header + 13]
         header += 8 if proto == Proto.UDP else (ip[header + 12] >> 4) * 4
     return Packet(
         at=at,
@@ -258,6 +267,7 @@ def _parse(ip: memoryview, at: float, node: str, kind: int, octets: int) -> Pack
         destination_port=second,
         payload=bytes(ip[header:]),
         carried=max(octets - header, 0),
+        flags=flags,
     )
 
 

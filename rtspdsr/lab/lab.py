@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from rtspdsr.errors import AdminError, LabError
 from rtspdsr.lab import network, player, server
-from rtspdsr.lab.capture import Capture, Delivery, Packet, delivery
+from rtspdsr.lab.capture import EVERYTHING, Capture, Delivery, Packet, delivery
 from rtspdsr.lab.daemon import Daemon, XdpMode
 from rtspdsr.lab.process import Process, Processes
 from rtspdsr.lab.topology import VIP4, VIP6, Node, Role, Topology, topology
@@ -156,11 +156,12 @@ class Lab:
         host = ip_address(str(urlsplit(watch.url).hostname))
         return delivery(packets, self.topology, self.client(watch.node, host.version), host)
 
-    def capture(self, name: str) -> Capture:
-        """A capture of all wires, not yet begun."""
+    def capture(self, name: str, heard: str = EVERYTHING) -> Capture:
+        """A capture of all wires, not yet begun; of everything, unless a filter of tcpdump is given."""
         directory = self.state / "captures"
         files = (directory / f"{name}-{number}.pcap" for number in count(1))
-        return Capture(self.topology, self.processes, next(file for file in files if not file.exists()))
+        file = next(file for file in files if not file.exists())
+        return Capture(self.topology, self.processes, file, heard)
 
     def client(self, node: str, version: int) -> Address:
         """A player's address as the balancer sees it."""

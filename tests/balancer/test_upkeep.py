@@ -15,6 +15,7 @@ from rtspdsr.balancer.upkeep import Upkeep
 
 LEAST_RETRANSMISSION_S = 0.2  # TCP_RTO_MIN of Linux
 COARSE_S = 0.004  # by so much the clock that XDP reads may lag
+UNREAD_S = 0.02  # so long the loop may be busy at a stretch, and a segment lie in the ring when it beats
 
 
 class Heard:
@@ -36,7 +37,7 @@ async def test_a_deadline_is_over_before_tcp_sends_again_what_died_with_the_daem
     beat = asyncio.ensure_future(upkeep.beat())
     await heard.enough.wait()
     beat.cancel()
-    assert max(heard.ahead_s) + COARSE_S < LEAST_RETRANSMISSION_S
+    assert max(heard.ahead_s) + COARSE_S + UNREAD_S < LEAST_RETRANSMISSION_S
 
 
 # --- tidying

@@ -13,7 +13,7 @@ import pytest
 from rtspdsr.lab.lab import Lab, Settings
 from tests.lab.labs import lab_of_run
 
-pytest.register_assert_rewrite("tests.lab.watched", "tests.lab.page.browsing")
+pytest.register_assert_rewrite("tests.lab.page.browsing", "tests.lab.steady", "tests.lab.watched")
 
 PLAYERS = 12
 PREFIX = "t"  # the lab's name: this and the pid

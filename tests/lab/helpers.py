@@ -4,6 +4,7 @@ Players are started with ``lab.start(Watch(...))`` or, side by side and with the
 captures are made with ``lab.capture(NAME)`` and narrowed with plain comprehensions over their packets.
 """
 
+import json
 import re
 import subprocess
 import sys
@@ -49,10 +50,26 @@ def python_at(lab: Lab, node: str, program: str, *arguments: str) -> str:
     return run_at(lab, node, sys.executable, "-c", program, *arguments)
 
 
-def log_lines(lab: Lab, event: str | None = None, **keys: Any) -> list[Line]:
+def log_end(lab: Lab) -> int:
+    """Where the session log ends now, for ``lines_since``."""
+    return lab.daemon.log.stat().st_size
+
+
+def lines_since(lab: Lab, octets: int, event: str = "") -> list[Line]:
+    """The whole lines behind a place of the session log, those of one event if it is named."""
+    with lab.daemon.log.open("rb") as file:
+        file.seek(octets)
+        text = file.read()
+    wanted = f'"event":"{event}"'.encode() if event else b""
+    lines = text[: text.rfind(b"\n") + 1].splitlines()
+    return [json.loads(line) for line in lines if wanted in line]
+
+
+def log_lines(lab: Lab, event: str = "", **keys: Any) -> list[Line]:
     """The lines of the session log with that event and those values."""
-    wanted = {**keys, **({"event": event} if event else {})}
-    return [line for line in lab.session_log() if wanted.items() <= line.items()]
+    if not lab.daemon.log.exists():
+        return []
+    return [line for line in lines_since(lab, 0, event) if keys.items() <= line.items()]
 
 
 def wait_for_line(lab: Lab, event: str, *, patience_s: float = 15.0, **keys: Any) -> Line:

@@ -16,7 +16,7 @@ from rtspdsr.errors import LabError
 from rtspdsr.lab.capture import ETHERNET, OUTGOING, SLL2, SLL2_LINKTYPE, Packet, delivery, read
 from rtspdsr.lab.lab import Lab
 from rtspdsr.lab.topology import VIP4, topology
-from rtspdsr.model import Proto
+from rtspdsr.model import Proto, TcpFlag
 from tests.lab.helpers import run_at, wait_for
 
 CLIENT = ip_address("10.77.1.1")
@@ -70,6 +70,7 @@ def test_options_of_ip_and_tcp_are_no_payload(tmp_path: Path) -> None:
     segment = TCP(sport=40000, dport=554, options=[("NOP", None)] * 4) / Raw(b"OPTIONS")
     packet = read_one(tmp_path, IP(options=[b"\x01"] * 4) / segment)
     assert (packet.destination_port, packet.payload, packet.carried) == (554, b"OPTIONS", 7)
+    assert packet.flags == TcpFlag.SYN
 
 
 def test_padding_of_a_short_frame_is_not_counted(tmp_path: Path) -> None:

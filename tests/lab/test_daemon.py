@@ -8,10 +8,9 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from socket import AF_INET, AF_INET6, IPPROTO_ICMPV6, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, SOCK_RAW, SOCK_STREAM
 from typing import Any
@@ -25,6 +24,7 @@ from rtspdsr.lab.player import PlayerKind, Playing, Transport, Watch
 from rtspdsr.lab.topology import SWITCH, VIP4, VIP6, url
 from rtspdsr.model import Pin, Proto
 from tests.lab.client import PORTS, Client, socket_at
+from tests.lab.faults import configured, cut, end, last_shares, reload, restart, without
 from tests.lab.helpers import (
     Line,
     command_at,
@@ -38,10 +38,20 @@ from tests.lab.helpers import (
     wait_for_line,
 )
 from tests.lab.labs import lab_of_run
+from tests.lab.steady import (
+    FRAMES,
+    PATIENCE_S,
+    PLAY_S,
+    Seat,
+    Steady,
+    assert_no_rtp_lost,
+    assert_none_moved,
+    assert_play_on,
+    get_pictures,
+    seated,
+    started,
+)
 
-PLAY_S = 500.0  # the longest that a player runs; the media has ten minutes
-PATIENCE_S = 40.0
-FRAMES = 50  # two seconds of picture
 SETUP_COPIES_MAX = 2  # what was sent at first, and one retransmission
 MOVED_MAC = "02:77:00:00:00:99"
 GROUP = "ff02::1:ff00:100"  # solicited-node group of the IPv6 VIP
@@ -57,130 +67,21 @@ def lab() -> Iterator[Lab]:
 # --- players that play all the while
 
 
-@dataclass(frozen=True, slots=True)
-class Steady:
-    """A player, and the backend that it plays from."""
-
-    playing: Playing
-    client: str
-    backend: str
-    session: str
-
-
 PLAYS = (
-    (PlayerKind.FFMPEG, "player", Transport.UDP, 4, "gst-a"),
-    (PlayerKind.GSTREAMER, "player2", Transport.TCP, 6, "gst-b"),
-    (PlayerKind.FFMPEG, "player3", Transport.UDP, 4, "vlc"),
+    Seat(PlayerKind.FFMPEG, "player", Transport.UDP, 4, "gst-a"),
+    Seat(PlayerKind.GSTREAMER, "player2", Transport.TCP, 6, "gst-b"),
+    Seat(PlayerKind.FFMPEG, "player3", Transport.UDP, 4, "vlc"),
 )
 
 
 @pytest.fixture(scope="module")
 def steady(lab: Lab) -> Iterator[list[Steady]]:
     """Three players, one from each backend."""
-    with ExitStack() as stack:
-        begun = []
-        for player, node, transport, version, backend in PLAYS:
-            lab.daemon.place(str(lab.client(node, version)), backend)
-            where = url("clip", VIP6 if version == 6 else VIP4)
-            watch = Watch(player=player, node=node, url=where, transport=transport, seconds=PLAY_S)
-            begun.append((started(lab, watch, stack), str(lab.client(node, version)), backend))
-        players = []
-        for playing, client, backend in begun:
-            playing.wait_for_frames(FRAMES, PATIENCE_S)
-            line = wait_for_line(lab, "session_playing", client=client, backend=backend)
-            players.append(Steady(playing, client, backend, line["session"]))
+    with seated(lab, PLAYS) as players:
         yield players
 
 
-def started(lab: Lab, watch: Watch, stack: ExitStack) -> Playing:
-    """A player that ends with the stack."""
-    playing = lab.start(watch)
-    stack.callback(playing.kill)
-    return playing
-
-
-def get_pictures(steady: Iterable[Steady]) -> None:
-    """Wait until each of them has some more."""
-    wanted = [(one.playing, one.playing.frames + FRAMES) for one in steady]
-    for playing, frames in wanted:
-        playing.wait_for_frames(frames, PATIENCE_S)
-
-
-def assert_play_on(lab: Lab, steady: Iterable[Steady]) -> None:
-    """They get pictures still, in the sessions and from the backends that they began with."""
-    get_pictures(steady)
-    live = {line["session"]: line["backend"] for line in lab.daemon.ask("GET", "/v1/sessions")}
-    assert {one.session: live.get(one.session) for one in steady} == {
-        one.session: one.backend for one in steady
-    }
-
-
-def assert_none_moved(lab: Lab, packets: list[Packet], steady: Iterable[Steady]) -> None:
-    """The packets of each player reached its own backend alone; ffmpeg may be silent for some seconds."""
-    went: dict[str, set[str]] = {}
-    for (source, _, _), backends in reached(lab, packets).items():
-        went.setdefault(str(source), set()).update(backends)
-    heard = [one for one in steady if one.client in went]
-    assert heard
-    for one in heard:
-        assert went[one.client] == {one.backend}
-
-
-def assert_no_rtp_lost(lab: Lab, packets: list[Packet], node: str) -> None:
-    """The sequence numbers of each RTP stream at a player's wire have no hole and no repetition."""
-    streams: dict[tuple[int | None, bytes], list[int]] = {}
-    for packet in packets:
-        if packet.node == node and packet.to_node and packet.is_rtp and packet.source == VIP4:
-            key = packet.destination_port, packet.payload[8:12]
-            streams.setdefault(key, []).append(int.from_bytes(packet.payload[2:4]))
-    assert len(streams) >= 2, streams.keys()
-    for numbers in streams.values():
-        assert len(numbers) > FRAMES
-        assert {(after - before) & 0xFFFF for before, after in pairwise(numbers)} == {1}
-
-
 # --- the daemon
-
-
-def end(lab: Lab, number: signal.Signals) -> None:
-    """Send the daemon a signal that ends it; return once it has."""
-    process = lab.daemon.process
-    process.signal(number)
-    wait_for(lambda: process.pid is None, f"the daemon to end by {number.name}")
-
-
-def restart(lab: Lab, number: signal.Signals = signal.SIGTERM) -> list[Line]:
-    """End the daemon and start it; give back the lines that it has logged since."""
-    began = len(lab.session_log())
-    end(lab, number)
-    lab.daemon.start()
-    wait_for(lambda: any(one["event"] == "daemon_started" for one in lab.session_log()[began:]), "its start")
-    return lab.session_log()[began:]
-
-
-def reload(lab: Lab) -> Line:
-    """SIGHUP; what the log says of it."""
-    began = len(lab.session_log())
-
-    def told() -> list[Line]:
-        return [one for one in lab.session_log()[began:] if one["event"].startswith("config_re")]
-
-    lab.daemon.process.signal(signal.SIGHUP)
-    wait_for(lambda: bool(told()), "the reload")
-    return told()[0]
-
-
-@contextmanager
-def configured(lab: Lab, change: Callable[[str], str]) -> Iterator[None]:
-    """Another configuration file for a while."""
-    before = lab.daemon.config.read_text()
-    changed = change(before)
-    assert changed != before
-    lab.daemon.config.write_text(changed)
-    try:
-        yield
-    finally:
-        lab.daemon.config.write_text(before)
 
 
 def rtspdsr(lab: Lab, *arguments: str, config: Path | None = None) -> "subprocess.CompletedProcess[str]":
@@ -189,13 +90,6 @@ def rtspdsr(lab: Lab, *arguments: str, config: Path | None = None) -> "subproces
     return subprocess.run(
         command_at(lab, "balancer", *command), capture_output=True, text=True, check=False, timeout=30
     )
-
-
-def without(text: str, backend: str) -> str:
-    """A configuration without one backend."""
-    head, *sections = text.split("[[service.backend]]")
-    kept = [one for one in sections if f'name = "{backend}"' not in one]
-    return "[[service.backend]]".join([head, *kept])
 
 
 # --- killed
@@ -260,7 +154,7 @@ def killed(lab: Lab, steady: list[Steady]) -> Killed:
 
 def test_no_media_is_lost_when_the_daemon_is_killed(lab: Lab, killed: Killed) -> None:
     for node in ("player", "player3", "player6"):
-        assert_no_rtp_lost(lab, killed.packets, node)
+        assert_no_rtp_lost(killed.packets, node)
 
 
 def test_sessions_are_adopted_after_the_daemon_was_killed(
@@ -324,7 +218,7 @@ def test_sigterm_leaves_forwarding_in_place_and_says_so(lab: Lab, steady: list[S
         get_pictures(steady)
         lab.daemon.start()
         assert_play_on(lab, steady)
-    assert_no_rtp_lost(lab, capture.packets(), "player")
+    assert_no_rtp_lost(capture.packets(), "player")
     assert_none_moved(lab, capture.packets(), steady)
 
 
@@ -354,7 +248,7 @@ def test_other_map_sizes_keep_sessions(lab: Lab, steady: list[Steady]) -> None:
             one.session for one in steady
         }
         assert_play_on(lab, steady)
-    assert_no_rtp_lost(lab, capture.packets(), "player")
+    assert_no_rtp_lost(capture.packets(), "player")
     assert_none_moved(lab, capture.packets(), steady)
     restart(lab)
     assert_play_on(lab, steady)
@@ -437,13 +331,7 @@ def test_a_good_file_is_put_in_force_and_moves_nobody(lab: Lab, steady: list[Ste
         assert "nothing would change" in rtspdsr(lab, "check", "--diff").stdout
         assert_play_on(lab, steady)
     assert_none_moved(lab, capture.packets(), steady)
-    assert_no_rtp_lost(lab, capture.packets(), "player3")
-
-
-def last_shares(lab: Lab) -> dict[str, int]:
-    """The last slot table of the log."""
-    shares: dict[str, int] = log_lines(lab, "table_filled")[-1]["shares"]
-    return shares
+    assert_no_rtp_lost(capture.packets(), "player3")
 
 
 # --- the network changes
@@ -479,16 +367,10 @@ def test_a_backend_that_is_gone_gets_no_slots_and_others_play_on(lab: Lab, stead
         wait_for(lambda: lost_since(lab, began) == {"vlc"}, "vlc to be lost", PATIENCE_S)
         wait_for(lambda: set(last_shares(lab)) == {"gst-a", "gst-b"}, "a table without vlc")
         get_pictures(steady[:2])
-    assert_no_rtp_lost(lab, capture.packets(), "player")
+    assert_no_rtp_lost(capture.packets(), "player")
     assert_none_moved(lab, capture.packets(), steady[:2])
     wait_for(lambda: set(last_shares(lab)) == {"gst-a", "gst-b", "vlc"}, "a table with all", PATIENCE_S)
     assert_play_on(lab, steady)
-
-
-def cut(lab: Lab, node: str, stack: ExitStack) -> None:
-    """Take a node's port of the switch down, until the stack ends."""
-    stack.callback(run_at, lab, SWITCH, "ip", "link", "set", node, "up")
-    run_at(lab, SWITCH, "ip", "link", "set", node, "down")
 
 
 # --- the VIP on the wire
@@ -708,7 +590,7 @@ def test_a_daemon_started_after_detach_serves_and_follows_its_link(lab: Lab) -> 
         playing.stop()
         lines = lab.session_log()[began:]
         assert len([one for one in lines if one["event"] == "session_playing"]) == 3
-    assert_no_rtp_lost(lab, capture.packets(), "player")
+    assert_no_rtp_lost(capture.packets(), "player")
     went = reached(lab, capture.packets())
     client = lab.client("player", 4)
     assert {name for flow, backends in went.items() if flow[0] == client for name in backends} == {"gst-a"}

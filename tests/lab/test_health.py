@@ -2,8 +2,6 @@
 
 import json
 import re
-import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,12 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 from rtspdsr.cli import app
-from rtspdsr.lab import server
 from rtspdsr.lab.daemon import NO_CHECKS
 from rtspdsr.lab.lab import Lab
 from rtspdsr.lab.player import PlayerKind, Playing, Transport, Watch
-from rtspdsr.lab.topology import SWITCH, VIP4, url
-from tests.lab.helpers import Line, log_lines, playing, run_at, wait_for, wait_for_line
+from rtspdsr.lab.topology import VIP4, url
+from tests.lab.faults import configure, dropping, dying
+from tests.lab.helpers import Line, log_lines, playing, wait_for, wait_for_line
 
 CHECKED = 'health = { check = "options", rise = 1 }'
 PLAYED = CHECKED.replace(" }", f', fall = 1, play_interval_s = 10.0, probe_url = "rtsp://{VIP4}/live" }}')
@@ -31,17 +29,6 @@ WATCHES = [
 NODES = ["player", *(f"player{number}" for number in range(2, 13))]
 OUT_S = 3.0  # from the death of a backend until it gets no new clients
 TOLD_S = 16.0  # until the last of its players was told: GStreamer reports every 5 s
-
-
-def configure(lab: Lab, line: str) -> None:
-    """Give the lab's service other checks, while the daemon runs."""
-    before = len(log_lines(lab, "config_reloaded"))
-    text = lab.daemon.config.read_text().splitlines()
-    lab.daemon.config.write_text(
-        "\n".join(line if one.startswith("health = ") else one for one in text) + "\n"
-    )
-    lab.daemon.process.signal(signal.SIGHUP)
-    wait_for(lambda: len(log_lines(lab, "config_reloaded")) > before, "the configuration to be in force")
 
 
 def backends(lab: Lab) -> dict[str, Line]:
@@ -87,43 +74,6 @@ def watching(
         watched.append(Watch(player=kind, node=node, url=url("clip"), transport=transport, seconds=90))
     with playing(lab, watched) as started:
         yield started
-
-
-@contextmanager
-def dying(lab: Lab, backend: str, how: str) -> Iterator[float]:
-    """A backend that is dead, and lives again afterwards."""
-    process = lab.processes[backend]
-    port = ["ip", "-n", lab.topology.namespace(SWITCH), "link", "set", backend]
-    died_at = time.time()
-    match how:
-        case "killed":
-            process.signal(signal.SIGKILL)
-        case "stopped":
-            process.signal(signal.SIGSTOP)
-        case _:
-            subprocess.run([*port, "down"], check=True)
-    try:
-        yield died_at
-    finally:
-        match how:
-            case "killed":
-                wait_for(lambda: process.pid is None, f"{backend} to be dead")
-                server.ready(lab.start_server(lab.topology.node(backend)))
-            case "stopped":
-                process.signal(signal.SIGCONT)
-            case _:
-                subprocess.run([*port, "up"], check=True)
-
-
-@contextmanager
-def dropping(lab: Lab, node: str, hook: str, what: str) -> Iterator[None]:
-    """A firewall at a node drops what matches."""
-    rules = ["add table inet dark", f"add chain inet dark it {{ type filter hook {hook} priority 0; }}"]
-    run_at(lab, node, "nft", "; ".join([*rules, f"add rule inet dark it {what} drop"]))
-    try:
-        yield
-    finally:
-        run_at(lab, node, "nft", "delete table inet dark")
 
 
 def since(line: Line, began: float) -> float:
