@@ -1,6 +1,7 @@
 """Asking a running daemon, from the command line and the lab."""
 
 import json
+from errno import EACCES
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,11 @@ async def ask(directory: Path, method: str, path: str, body: dict[str, Any] | No
         ):
             answer = json.loads(await response.text())
     except (OSError, ClientError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno == EACCES:
+            raise AdminError(f"{socket} is for root and its group; be one of them (sudo)") from error
+        why = (isinstance(error, OSError) and error.strerror) or error
         raise AdminError(
-            f"no daemon answers at {socket} ({error}); start it (rtspdsr run), "
+            f"no daemon answers at {socket} ({why}); start it (rtspdsr run), "
             "or name its configuration with --config"
         ) from error
     if response.status != 200:

@@ -1,6 +1,10 @@
 """The operator's API over its real Unix socket."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from aiohttp import ClientSession, UnixConnector
@@ -9,6 +13,8 @@ from rtspdsr.admin import Admin, ask
 from rtspdsr.errors import AdminError, NotFound
 from tests.admin.desk import BACKENDS, STATUS, Desk, session
 from tests.admin.lookout import Lookout
+
+NOBODY = 65534
 
 
 async def test_status_sessions_and_backends_are_answered(admin: Path) -> None:
@@ -59,8 +65,43 @@ async def test_a_bad_request_names_what_is_wrong(admin: Path, client: str, body:
 
 
 async def test_no_daemon_is_said_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(AdminError, match=r"no daemon answers at .*admin\.sock.*rtspdsr run"):
+    with pytest.raises(AdminError, match=r"no daemon answers at \S*admin\.sock \(No such file .*rtspdsr run"):
         await ask(tmp_path, "GET", "/v1/status")
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """Without root's rights, and in no group."""
+    groups = os.getgroups()
+    os.setgroups([])
+    os.setegid(NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
+
+
+@pytest.fixture
+def reachable() -> Iterator[Path]:
+    """A directory that everybody may look into."""
+    with TemporaryDirectory() as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        yield directory
+
+
+async def test_who_may_not_open_the_socket_is_told_who_may(
+    desk: Desk, lookout: Lookout, reachable: Path
+) -> None:
+    running = Admin(desk, reachable, watch=lookout)
+    await running.start()
+    assert await ask(reachable, "GET", "/v1/status") == STATUS
+    with nobody(), pytest.raises(AdminError, match=r"admin\.sock is for root and its group; be one of them"):
+        await ask(reachable, "GET", "/v1/status")
+    await running.stop()
 
 
 async def test_an_unknown_path_is_an_error_not_a_traceback(admin: Path) -> None:
