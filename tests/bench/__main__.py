@@ -102,7 +102,7 @@ def main() -> None:
     if os.geteuid():
         sys.exit("error: this needs root, to load BPF programs; run: sudo make bench")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    origin, results, failed = Origin.here(sys.argv[1:]), list[Result](), False
+    origin, results, failed = Origin.here(wanted.parts, wanted.rounds), list[Result](), False
     for name in dict.fromkeys(wanted.parts or PARTS):
         try:
             keep(measured(name, wanted.rounds), results, origin, wanted)

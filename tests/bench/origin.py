@@ -3,7 +3,6 @@
 import os
 import platform
 import re
-import shlex
 import subprocess
 import time
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ class Origin:
     """What whoever doubts a figure asks for.
 
     commit:  "" where the sources lie in no repository
-    command: that measures it again
+    command: that measures it again; it writes no file
     """
 
     machine: str
@@ -28,14 +27,14 @@ class Origin:
     command: str
 
     @classmethod
-    def here(cls, arguments: Sequence[str]) -> Self:
-        """Of a run that begins now."""
-        asked = shlex.join(arguments)
+    def here(cls, parts: Sequence[str], rounds: int | None) -> Self:
+        """Of a run that begins now, of the parts that are named (all if none is)."""
+        asked = " ".join([*parts, *([f"--rounds {rounds}"] if rounds else [])])
         return cls(
             machine=_machine(),
             date=time.strftime("%Y-%m-%d"),
             commit=_commit(),
-            command=f"make bench ARGS={shlex.quote(asked)}" if asked else "make bench",
+            command=f"make bench ARGS='{asked}'" if asked else "make bench",
         )
 
     def note(self, rounds: int, took_s: float) -> str:

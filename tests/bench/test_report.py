@@ -50,6 +50,11 @@ class Links(HTMLParser):
         self.words.append(data)
 
 
+def test_an_origin_names_the_command_without_the_files_it_wrote() -> None:
+    assert Origin.here([], None).command == "make bench"
+    assert Origin.here(["packets", "reading"], 5).command == "make bench ARGS='packets reading --rounds 5'"
+
+
 def test_the_page_holds_everything_and_needs_nothing_else() -> None:
     read = Links(report.page(ORIGIN, [result(), result("other")]))
     assert {"ours", "2.0 (1.5-3.0)", "a<b", "And then:", "The trial", ORIGIN.command} <= set(read.words)
