@@ -10,7 +10,6 @@ import contextlib
 import gc
 import secrets
 import signal
-import socket
 import time
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -18,38 +17,17 @@ from pathlib import Path
 from typing import Self
 
 from rtspdsr.admin import Admin
-from rtspdsr.admin.answers import (
-    BackendAnswer,
-    BackendDetail,
-    ExplanationAnswer,
-    HistoryAnswer,
-    SessionAnswer,
-    StatusAnswer,
-    StoryAnswer,
-    TopAnswer,
-)
-from rtspdsr.admin.asked import (
-    Explain,
-    Sessions,
-    Top,
-)
 from rtspdsr.admin.feed import Feed
-from rtspdsr.balancer import (
-    remainder,
-    settings,
-    status,
-)
-from rtspdsr.balancer.administration import (
-    Administration,
-)
+from rtspdsr.balancer import settings, status
+from rtspdsr.balancer.administration import Administration
 from rtspdsr.balancer.applier import Applier
 from rtspdsr.balancer.checks import Checks, jitter
 from rtspdsr.balancer.chronicle import Chronicle
 from rtspdsr.balancer.conditions import Conditions
+from rtspdsr.balancer.desk import Desk
 from rtspdsr.balancer.detour import Detour
 from rtspdsr.balancer.drainer import Drainer
 from rtspdsr.balancer.evictor import Evictor
-from rtspdsr.balancer.explaining import explanation
 from rtspdsr.balancer.fleet import Fleet
 from rtspdsr.balancer.history import EVERY_S as HISTORY_S
 from rtspdsr.balancer.history import History
@@ -57,26 +35,22 @@ from rtspdsr.balancer.impersonator import Impersonator
 from rtspdsr.balancer.journal import Journal
 from rtspdsr.balancer.meter import Meter
 from rtspdsr.balancer.placing import Placing
-from rtspdsr.balancer.ranking import rank
 from rtspdsr.balancer.registry import Registry
 from rtspdsr.balancer.slottables import SlotTables
 from rtspdsr.balancer.supervisor import Supervisor
+from rtspdsr.balancer.surroundings import Surroundings
 from rtspdsr.balancer.upkeep import Job, Upkeep
 from rtspdsr.balancer.vitals import Vitals
 from rtspdsr.clientnames import client_name
 from rtspdsr.config import Config, diff, load
 from rtspdsr.core.events import (
-    AttachNotice,
     ClientPlaced,
     ConfigRefused,
     ConfigReloaded,
     DaemonStarted,
     DaemonStopped,
     Event,
-    NetworkRestored,
     TableFilled,
-    VipClaimed,
-    VipUnheard,
 )
 from rtspdsr.core.health import Health
 from rtspdsr.core.standing import Standings
@@ -84,18 +58,13 @@ from rtspdsr.core.tally import Tally
 from rtspdsr.core.tracker import Tracker
 from rtspdsr.dataplane.bpffs import Home
 from rtspdsr.dataplane.dataplane import Dataplane
-from rtspdsr.dataplane.loader import Attachment
-from rtspdsr.errors import AdminError, ConfigError, InterfaceGone, RtspDsrError
-from rtspdsr.model import Address, AdminState, BackendState, PlaceBy, Segment, Service
-from rtspdsr.network.announcer import Announcer
-from rtspdsr.network.links import LinkChange, Restored
-from rtspdsr.network.neighbours import Neighbours
+from rtspdsr.errors import ConfigError, RtspDsrError
+from rtspdsr.model import Segment, Service
 from rtspdsr.sessionlog import open_log
 
 RESOLVE_S = 2.0  # how long a first start waits for backends before packets are taken
 WATCH_S = 5.0  # between two looks at how full the maps are
 FILLING = 0.8  # of a map, from which on the operator is warned
-REPEAT_S = 1.0  # repeated faults are counted, and told once in this time
 
 
 class Balancer:
@@ -146,12 +115,10 @@ class Balancer:
             self._drainer.note,
         )
         self._applier = Applier(dataplane, self.tracker, log, journal, self._impersonator.perform, onlookers)
-        self._neighbours = Neighbours(config.dataplane.interfaces)
-        self._announcer = Announcer()
+        self._surroundings = Surroundings(
+            config.dataplane, dataplane, self.fleet, self._applier, self._checks.moved
+        )
         self._stop, self._reload = asyncio.Event(), asyncio.Event()
-        self._modes: dict[str, str] = {}
-        self._attached: dict[str, int] = {}
-        self._own_macs: set[bytes] = set()
         self._started_at = time.monotonic()
         self._upkeep = Upkeep(dataplane, self.tracker, journal, self._applier)
         self._feed = Feed()
@@ -177,7 +144,7 @@ class Balancer:
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         loop.add_signal_handler(signal.SIGUSR1, self._file.reopen)
         try:
-            async with self._neighbours, self._announcer:
+            async with self._surroundings:
                 await self._serve()
         except BaseExceptionGroup as group:
             raise _first(group) from group
@@ -197,11 +164,11 @@ class Balancer:
         await self._supervisor.starting(f"taking over {adopted} pins")
         self._restore()
         await self._placing.settle()
-        detour = Detour(self._dataplane, self._receive, self._claimed, self._applier.failed)
+        detour = Detour(self._dataplane, self._receive, self._surroundings.claimed, self._applier.failed)
         vitals = Vitals(self._dataplane, detour, self._say)
-        admin = Admin(self, self._config.daemon.run_dir, self._listen, self._meter(detour))
+        admin = Admin(self._desk(), self._config.daemon.run_dir, self._listen, self._meter(detour))
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._follow_network())]
+            tasks = [group.create_task(self._surroundings.run())]
             await self._take_over()
             detour.start()
             await admin.start()
@@ -219,7 +186,7 @@ class Balancer:
                 *self._upkeep.tasks(),  # last: the first beat says that segments are read from now on
             ]
             tasks += [group.create_task(job()) for job in jobs]
-            self._say(DaemonStarted(at=_now(), mode=self._modes, adopted=adopted))
+            self._say(DaemonStarted(at=_now(), mode=self._surroundings.modes, adopted=adopted))
             await self._supervisor.ready(self._in_words())
             await self._stop.wait()
             await self._supervisor.stopping()
@@ -237,6 +204,7 @@ class Balancer:
         )
 
     def _meter(self, detour: Detour) -> Meter:
+        """What the daemon is watched by."""
         return Meter(
             dataplane=self._dataplane,
             fleet=self.fleet,
@@ -251,10 +219,30 @@ class Balancer:
             journal=self._journal,
             file=self._file,
             interfaces=self._config.dataplane.interfaces,
-            modes=self._modes,
+            modes=self._surroundings.modes,
             started_at=self._started_at,
             tally=self._tally,
             feed=self._feed,
+        )
+
+    def _desk(self) -> Desk:
+        """What the daemon is asked by."""
+        return Desk(
+            dataplane=self._dataplane,
+            fleet=self.fleet,
+            tracker=self.tracker,
+            health=self.health,
+            standings=self._standings,
+            past=self._history,
+            chronicle=self._chronicle,
+            placing=self._placing,
+            drainer=self._drainer,
+            applier=self._applier,
+            journal=self._journal,
+            file=self._file,
+            modes=self._surroundings.modes,
+            started_at=self._started_at,
+            administered=lambda: self._checks.configure(self._config),  # none in maintenance
         )
 
     async def _take_over(self) -> None:
@@ -265,26 +253,8 @@ class Balancer:
                     await self.fleet.settled.wait()
             await self._placing.settle()
             await self._tables.settle()
-        await self._attach()
-        self._unheard(await self._announcer.watch(self.fleet.vips()))
-
-    async def _attach(self) -> None:
-        section = self._config.dataplane
-        for attached in await asyncio.to_thread(self._dataplane.attach, section.mode):
-            self._take_attachment(attached)
-
-    async def _attach_again(self, interface: str, former: int) -> None:
-        """To an interface that was removed and made again."""
-        self._dataplane.forget_interface(former)
-        mode = self._config.dataplane.mode
-        with contextlib.suppress(InterfaceGone):  # once more: its next coming is told as well
-            self._take_attachment(await asyncio.to_thread(self._dataplane.attach_interface, mode, interface))
-
-    def _take_attachment(self, attached: Attachment) -> None:
-        self._modes[attached.interface] = attached.mode
-        self._attached[attached.interface] = attached.ifindex
-        for problem in attached.notices:
-            self._say(AttachNotice(at=_now(), interface=attached.interface, problem=problem))
+        await self._surroundings.attach()
+        await self._surroundings.announce()
 
     def _restore(self) -> None:
         """Take the sessions over that an earlier daemon left in its journal and its pins.
@@ -305,7 +275,7 @@ class Balancer:
         self._drainer.configure(self._config)
         self._checks.configure(self._config)
         self._evictor.configure(self._config)
-        self._neighbours.watch(self.fleet.addresses(), self.fleet.vips())
+        self._surroundings.configure()
 
     # --- what happens
 
@@ -316,54 +286,11 @@ class Balancer:
     def _receive(self, segment: Segment) -> None:
         self.apply(self.tracker.receive(segment, _now()))
 
-    def _claimed(self, vip: Address, mac: bytes, ifindex: int) -> None:
-        if mac not in self._own_macs and self._applier.due(f"claim {vip}"):
-            interface = _interface(ifindex)
-            defended = self._announcer.defend(interface)
-            self._say(
-                VipClaimed(at=_now(), vip=vip, mac=mac.hex(":"), interface=interface, defended=defended)
-            )
-
     def _changed(self, service: Service) -> None:
         self._tables.request(service)
 
     def _filled(self, service: Service, shares: dict[str, int]) -> None:
         self._say(TableFilled(at=_now(), service_id=service.service_id, shares=shares))
-
-    async def _follow_network(self) -> None:
-        async for change in self._neighbours.changes():
-            match change:
-                case LinkChange():
-                    await self._link(change)
-                case Restored():
-                    self._say(
-                        NetworkRestored(
-                            at=_now(),
-                            interface=change.interface,
-                            restored=change.restored,
-                            refused=change.refused,
-                        )
-                    )
-                case _:
-                    self.apply(self.fleet.neighbour(change, _now()))
-                    self._checks.moved()
-
-    async def _link(self, change: LinkChange) -> None:
-        if change.ifindex:
-            self._own_macs.add(change.mac)
-            self._dataplane.set_interface(change.ifindex, change.mac)
-            self._dataplane.interface_changed(change.ifindex)
-            former = self._attached.get(change.interface, change.ifindex)
-            if former != change.ifindex:
-                await self._attach_again(change.interface, former)
-        else:
-            self._modes.pop(change.interface, None)
-        self._checks.moved()
-        self._unheard(await self._announcer.link(change))
-
-    def _unheard(self, problems: Iterable[str]) -> None:
-        for problem in problems:
-            self._say(VipUnheard(at=_now(), problem=problem))
 
     async def _remember(self) -> None:
         while True:
@@ -396,7 +323,7 @@ class Balancer:
         self._placing.forget(backend_id)
         self._drainer.drains.forget(backend_id)
 
-    # --- what an operator asks
+    # --- reload
 
     async def _reloads(self) -> None:
         while True:
@@ -424,7 +351,7 @@ class Balancer:
         await self._placing.settle()
         self.tracker.limits = settings.limits(self._config)
         self._file.rotation = settings.rotation(self._config)
-        self._unheard(await self._announcer.watch(self.fleet.vips()))
+        await self._surroundings.announce()
         self._say(ConfigReloaded(at=_now(), changes=tuple(changes)))
         try:
             settings.write_effective(self._config)
@@ -433,81 +360,11 @@ class Balancer:
 
     def _in_words(self) -> str:
         """How the daemon stands, for ``systemctl status``."""
-        modes = ", ".join(f"{interface} ({mode})" for interface, mode in self._modes.items())
+        modes = ", ".join(f"{interface} ({mode})" for interface, mode in self._surroundings.modes.items())
         return f"forwarding on {modes}; {len(self.tracker.sessions)} sessions, {self._dataplane.pins} pins"
 
-    def place(self, service: str, client: Address, backend: str) -> None:
-        """Send a client's new connections to a backend while it has sessions. Raises RtspDsrError."""
-        one, chosen = self.fleet.find(service, backend)
-        if self.fleet.state(chosen) is not BackendState.UP:
-            raise RtspDsrError(f"backend {backend} takes no new clients: it is {self.fleet.state(chosen)}")
-        if one.place_by is PlaceBy.CONNECTION:
-            raise RtspDsrError(
-                f"service {service} places every connection by itself (place_by), not clients; "
-                "drain the backend that the client is not to go to"
-            )
-        self._dataplane.place_client(one.service_id, client, chosen.backend_id)
-
-    async def administer(
-        self, service: str, backend: str, state: AdminState, deadline_s: float | None, *, force: bool
-    ) -> None:
-        """Take a backend out, or give it back. Raises AdminError, NotFound."""
-        one, chosen = self.fleet.find(service, backend)
-        if state is not AdminState.DRAIN and deadline_s is not None:
-            raise AdminError(f"deadline_s goes with drain, not with {state}")
-        await self._drainer.administer(one, chosen, state, deadline_s, force=force)
-        self._checks.configure(self._config)  # none in maintenance
-
-    async def backend(self, service: str, backend: str) -> BackendDetail:
-        """A backend, and what holds it. Raises NotFound."""
-        one, chosen = self.fleet.find(service, backend)
-        return await remainder.backend(one, chosen, self.fleet, self.health, self.tracker, self._drainer)
-
-    def status(self) -> StatusAnswer:
-        """How the daemon stands."""
-        return {
-            "uptime_s": round(_now() - self._started_at, 1),
-            "modes": self._modes,
-            "pins": self._dataplane.pins,
-            "pins_max": self._config.dataplane.pins_max,
-            "pins_refused": self._applier.refused,
-            "sessions": len(self.tracker.sessions),
-            "faults": self._applier.faults,
-            "reinjections_failed": self._dataplane.reinjections_failed,
-            "lines_dropped": self._file.dropped_lines,
-            "journal_failed": self._journal.failed,
-            "services": status.services(
-                self._dataplane, self.fleet, self.health, self.tracker, self._placing
-            ),
-        }
-
-    def history(self) -> Iterator[HistoryAnswer]:
-        """How each backend's counters went lately."""
-        return status.histories(self.fleet, self._history, _now())
-
-    def backends(self) -> list[BackendAnswer]:
-        """Every backend, and how it is."""
-        return status.backends(self.fleet, self.health, self._standings, self.tracker, _now())
-
-    def sessions(self, asked: Sessions) -> Iterator[SessionAnswer | None]:
-        """Those that are asked for; None for each other one that was looked at."""
-        return self._chronicle.sessions(asked)
-
-    def session(self, name: str) -> StoryAnswer:
-        """What happened to a session. Raises NotFound."""
-        return self._chronicle.session(name)
-
-    def top(self, asked: Top) -> Iterator[TopAnswer | None]:
-        """What stands out among all sessions; None while that is being looked for."""
-        return rank(self._chronicle, self.tracker, asked.limit)
-
-    def explain(self, asked: Explain) -> Iterator[ExplanationAnswer]:
-        """What the XDP program would do with a client's packets."""
-        found = self._dataplane.explain(self.fleet.vips(), asked.client, asked.port, time.monotonic_ns())
-        return (explanation(one, self.fleet) for one in found)
-
     def failed(self, error: Exception) -> None:
-        """Survive a fault in an answer, and tell of it."""
+        """Survive a fault of ours, and tell of it."""
         self._applier.failed(error)
 
     # --- inside
@@ -528,13 +385,6 @@ def _names() -> Iterator[str]:
     """Names of sessions, unique in the logs of all balancers."""
     while True:
         yield secrets.token_hex(6)
-
-
-def _interface(ifindex: int) -> str:
-    try:
-        return socket.if_indextoname(ifindex)
-    except OSError:
-        return str(ifindex)
 
 
 def _now() -> float:
