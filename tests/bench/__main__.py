@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -93,6 +94,9 @@ def arguments() -> Namespace:
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     if wanted.rounds is not None and wanted.rounds < 2:
         parser.error(f"--rounds {wanted.rounds}: a spread needs 2 or more")
+    for file in filter(None, (wanted.json, wanted.report)):
+        if not file.parent.is_dir():
+            parser.error(f"there is no directory {file.parent} to write {file.name} to")
     return wanted
 
 
@@ -109,6 +113,9 @@ def main() -> None:
         except RtspDsrError as error:
             failed = True
             print(f"error: {name}: {error}", file=sys.stderr, flush=True)
+        except Exception:  # noqa: BLE001 - a fault of one part does not cost the night's run of the others
+            failed = True
+            traceback.print_exc()
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
     sys.exit(failed)
