@@ -75,7 +75,7 @@ class Plan:
     window_s: float = 1.0
     pictures: int = 3
     askers: int = 20
-    likened: int = 8
+    likened: int = 10
     likened_s: float = 3.5
     think: Mapping[Transport, Sequence[float]] = field(default_factory=dict)
 

@@ -60,6 +60,7 @@ def _size_table(size: str, bitrate: int, cells: Sequence[Cell]) -> Table:
     head = [
         "",
         "delivered, Gb/s",
+        "machine busy, cores",
         "CPU of the balancer, cores per Gb/s",
         "out of the balancer per byte delivered",
         "first picture, ms",
@@ -70,10 +71,11 @@ def _size_table(size: str, bitrate: int, cells: Sequence[Cell]) -> Table:
 
 def _row(cell: Cell) -> list[str]:
     balances = cell.side != DIRECT
-    failed = f"; {cell.failed:.0%} did not play" if cell.failed else ""
+    failed = f"; {cell.failed:.1%} did not play" if cell.failed else ""
     return [
         f"{cell.transport.upper()}, {cell.side}{failed}",
         f"{cell.gbits.median:.2f}",
+        f"{cell.busy.median:.2f}",
         f"{cell.cpu:.3f}" if balances else "none",
         f"{cell.share.median:.4f}" if balances else "none",
         f"{cell.first_ms:.1f}" if cell.first_ms else "unknown",

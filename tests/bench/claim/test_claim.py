@@ -2,7 +2,6 @@
 
 import pytest
 
-from rtspdsr.lab.player import Transport
 from tests.bench.claim import Plan, Size, bench, plots, tables
 from tests.bench.claim.cell import Cell
 from tests.bench.claim.likeness import Likeness
@@ -15,7 +14,7 @@ TINY = Plan(
     pictures=2,
     askers=2,
     likened=2,
-    likened_s=1.5,
+    likened_s=0.3,
 )
 
 
@@ -39,7 +38,7 @@ def test_every_side_plays_and_only_proxies_carry_the_media() -> None:
         assert cell.first_ms is not None, cell
         assert cell.request_ms is not None, cell
         if cell.side == DIRECT:
-            assert cell.share.median < 0.001, cell
+            assert cell.share.median < 0.01, cell
         elif cell.side == "rtspdsr":
             assert cell.share.median < 0.05, cell
             assert cell.cpu.median > 0, cell
@@ -47,8 +46,10 @@ def test_every_side_plays_and_only_proxies_carry_the_media() -> None:
             assert cell.share.median > 0.8, cell
             assert cell.cpu.median > cell.kernel.median > 0, cell
     for transport in BOTH:
-        assert alike["player: requests in all", transport].alike
-    assert alike["player: octets of a receiver report", Transport.UDP].alike
+        assert (
+            alike["player: requests in all", transport].real == 5
+        )  # the same of ffmpeg and the light player
+        assert alike["player: requests in all", transport].light == 5
     assert len(tables(cells)) == len(TINY.sizes) + 1
     assert [plot.name for plot in plots(cells)] == ["cpu"]
     assert any("rtspdsr udp" in words for words in told)
