@@ -22,6 +22,7 @@ from rtspdsr.core.events import (
 from rtspdsr.core.halfstream import Conflict, Data, Delivery, Finished, Gap, HalfStream
 from rtspdsr.core.heard import Heard
 from rtspdsr.core.limits import TrackerLimits
+from rtspdsr.core.parser import ParserLimits, RequestParser
 from rtspdsr.core.pinbook import HeldPin
 from rtspdsr.core.placement import Placement
 from rtspdsr.core.request import (
@@ -29,9 +30,7 @@ from rtspdsr.core.request import (
     Malformed,
     Message,
     Opaque,
-    ParserLimits,
     Request,
-    RequestParser,
     begins_request,
     find_request,
 )

@@ -16,7 +16,8 @@ from ipaddress import ip_address
 from select import select
 from socket import MSG_DONTWAIT
 
-from rtspdsr.core.request import Request, RequestParser
+from rtspdsr.core.parser import RequestParser
+from rtspdsr.core.request import Request
 from rtspdsr.core.transport import parse_transport
 from rtspdsr.dataplane.layout import Verdict
 from rtspdsr.model import TcpFlag

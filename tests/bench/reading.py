@@ -9,7 +9,7 @@ from functools import partial
 from ipaddress import ip_address
 
 from rtspdsr.core.halfstream import Data, HalfStream
-from rtspdsr.core.request import RequestParser
+from rtspdsr.core.parser import RequestParser
 from rtspdsr.model import FlowKey, Proto, Segment, TcpFlag
 from tests.bench import plots as drawing
 from tests.bench.part import Tell

@@ -1,7 +1,8 @@
 """The benchmark of reading measures what it says: all of a text, and requests in it."""
 
 from rtspdsr.core.halfstream import Data, HalfStream
-from rtspdsr.core.request import Request, RequestParser
+from rtspdsr.core.parser import RequestParser
+from rtspdsr.core.request import Request
 from tests.bench.reading import KEPT, SIZE, TEXTS, segments
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from rtspdsr.core.halfstream import Data, Finished, HalfStream
-from rtspdsr.core.request import InterleavedFrame, Message, Request, RequestParser
+from rtspdsr.core.parser import RequestParser
+from rtspdsr.core.request import InterleavedFrame, Message, Request
 from rtspdsr.core.rtcp import first_report
 from rtspdsr.core.transport import parse_transport
 from rtspdsr.model import FlowKey, Segment

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from random import Random
 
+from rtspdsr.core.parser import ParserLimits, RequestParser
 from rtspdsr.core.request import (
     FRAME_KEPT,
     SESSION_MAX,
@@ -16,9 +17,7 @@ from rtspdsr.core.request import (
     Malformed,
     Message,
     Opaque,
-    ParserLimits,
     Request,
-    RequestParser,
 )
 from rtspdsr.core.rtcp import first_report
 from rtspdsr.core.transport import ALTERNATIVES_MAX, parse_transport
