@@ -155,9 +155,8 @@ def _session(name: str, record: Mapping[str, Any], client: Address, now: float) 
     session.quality = Quality.restored(record["quality"])
     session.story = Story(Course(now, session.quality, session.client_bytes))
     for one in record["tracks"]:
-        track = Track(
-            intern(one["url"]), one["transport"], tuple(one["client_ports"]), tuple(one["channels"])
-        )
+        url, ports, channels = intern(one["url"]), tuple(one["client_ports"]), tuple(one["channels"])
+        track = Track(url, one["transport"], ports, channels)
         track.live = one["live"]
         session.tracks.append(track)
     session.hear(now)  # whatever it was heard of meanwhile will be read

@@ -270,9 +270,8 @@ def pack_client(service_id: int, client: Address) -> bytes:
 def unpack_pin(key: bytes, value: bytes) -> tuple[Pin, int]:
     """A pin from its entry, and its place in the statistics."""
     place, backend_id, flags = PIN.unpack(value)
-    return Pin(
-        flow=unpack_flow(key), backend_id=backend_id, flags=PinFlag(flags) if flags else PinFlag.NONE
-    ), place
+    marked = PinFlag(flags) if flags else PinFlag.NONE
+    return Pin(flow=unpack_flow(key), backend_id=backend_id, flags=marked), place
 
 
 def pack_service(service: Service) -> bytes:

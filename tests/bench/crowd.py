@@ -20,6 +20,7 @@ from rtspdsr.core.parser import RequestParser
 from rtspdsr.core.request import Request
 from rtspdsr.core.transport import parse_transport
 from rtspdsr.dataplane.layout import Verdict
+from rtspdsr.errors import LabError
 from rtspdsr.model import TcpFlag
 from tests.bench.programs import Drawn
 from tests.bench.stand import NEAR, NEAR_MAC, PORT, VIP, Stand
@@ -235,7 +236,7 @@ class Crowd:
         while not select([backend], [], [], AGAIN_S)[0]:
             tries += 1
             if tries == TRIES:
-                raise AssertionError(f"{len(at)} requests do not reach the backend")
+                raise LabError(f"{len(at)} requests do not reach the backend")
             for client, waits_for in at.items():
                 self._ask(script, client, waits_for)
         for _ in range(AT_ONCE):

@@ -28,6 +28,7 @@ from rtspdsr.dataplane.counters import verdicts
 from rtspdsr.dataplane.layout import Verdict
 from rtspdsr.dataplane.libbpf.maps import Map
 from rtspdsr.dataplane.libbpf.programs import Link, Program
+from rtspdsr.errors import LabError
 
 VIP, PORT = "192.0.2.10", 554  # those of the recorded dialogs
 NEAR, FAR = "near", "far"  # the balancer's end of a veth pair, and the backend's
@@ -126,8 +127,11 @@ class Stand:
     def _hear(self) -> Any:
         assert self._talk is not None
         if not self._talk.poll(READY_S):
-            raise AssertionError(f"the daemon says nothing for {READY_S} s")
-        return self._talk.recv()
+            raise LabError(f"the daemon says nothing for {READY_S:.0f} s")
+        try:
+            return self._talk.recv()
+        except EOFError as error:
+            raise LabError("the daemon has ended; what it said stands above") from error
 
     # --- what it uses
 

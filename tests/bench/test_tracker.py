@@ -94,3 +94,6 @@ def test_the_part_as_a_whole_with_few_sessions(monkeypatch: pytest.MonkeyPatch) 
     assert all(one.value.median > 0 for one in cells.values() if "CPU" in one.case or "/s" in one.unit)
     (table,) = tracker.tables(list(cells.values()))
     assert len(table.rows) == len(cells)
+    upkeep, steps = tracker.plots(list(cells.values()))
+    assert "20 live sessions, UDP: with keepalives" in upkeep.svg
+    assert "10 live sessions, interleaved" in steps.svg

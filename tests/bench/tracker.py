@@ -17,6 +17,8 @@ from rtspdsr.dataplane import layout
 from rtspdsr.dataplane.libbpf.maps import Map
 from rtspdsr.dataplane.statistics import Statistics
 from rtspdsr.dataplane.ticks import Ticks
+from rtspdsr.errors import LabError
+from tests.bench import plots as drawing
 from tests.bench.crowd import Crowd, Script
 from tests.bench.part import Tell
 from tests.bench.plots import Plot
@@ -26,12 +28,12 @@ from tests.bench.table import Table
 from tests.dialogs import NAMES, load
 
 TITLE = "Tracker"
-ROUNDS = 5
+ROUNDS = 3
 UDP, INTERLEAVED = "ffmpeg-udp", "ffmpeg-tcp"  # two tracks: five pins with the connection; or one
 BURST = 1_000  # whole sessions in a round
 LINGER_S = 1.0  # of sessions that have ended, in those rounds, so that their end is measured as well
 LIVE = (10_000, 100_000)
-WINDOW_S = 3.0
+WINDOW_S = 2.0
 SETTLE_S = 6.0  # all have been read once
 ADOPTED = 1_000_000  # pins
 READ_ALONE = 200  # times that every dialog is read
@@ -136,7 +138,7 @@ def living(
                 yield from _upkeep(stand, crowd, level, kind, rounds)
             told = stand.ask()
             if told.sessions != standing_now:
-                raise AssertionError(f"of {standing_now} sessions {told.sessions} live")
+                raise LabError(f"of {standing_now} sessions {told.sessions} live")
             each = (stand.memory_bytes() - memory) / standing_now
             kernel = (stand.map_bytes() - maps) / standing_now
             pins = told.pins // standing_now
@@ -232,8 +234,20 @@ def tables(cells: list[Cell]) -> list[Table]:
 
 
 def plots(cells: list[Cell]) -> list[Plot]:
-    """None."""
-    return []
+    """Upkeep and the loop, against their targets."""
+    drawn = (
+        ("upkeep", "CPU of live sessions", "% of a core", "CPU of "),
+        ("steps", "The longest step of the daemon's loop", "ms", "longest step of the loop, "),
+    )
+    return [
+        drawing.bars(name, title, _rows(cells, unit, begin), x=unit, form=".1f", target=20.0)
+        for name, title, unit, begin in drawn
+    ]
+
+
+def _rows(cells: list[Cell], unit: str, begin: str) -> dict[str, dict[str, Spread]]:
+    """The cells of one unit, by what they are of."""
+    return {one.case.removeprefix(begin): {unit: one.value} for one in cells if one.unit == unit}
 
 
 def _shown(cell: Cell) -> str:
