@@ -18,8 +18,13 @@ from rtspdsr.lab.topology import VIP4, VIP6, url
 from rtspdsr.model import Proto
 from tests.lab.helpers import Line, command_at, log_lines, reached, run_at, wait_for, wait_for_line
 
-UDP = Watch(player=PlayerKind.FFMPEG, transport=Transport.UDP, url=url("live"), node="player4", seconds=90)
-TCP = Watch(player=PlayerKind.GSTREAMER, transport=Transport.TCP, url=url("live"), node="player5", seconds=90)
+LONG_S = 400.0  # longer than all of these tests take on a machine that is busy; players are ended after them
+UDP = Watch(
+    player=PlayerKind.FFMPEG, transport=Transport.UDP, url=url("live"), node="player4", seconds=LONG_S
+)
+TCP = Watch(
+    player=PlayerKind.GSTREAMER, transport=Transport.TCP, url=url("live"), node="player5", seconds=LONG_S
+)
 HEARD_S = 8.0  # receiver reports come every five seconds
 
 
