@@ -42,7 +42,8 @@ from rtspdsr.balancer.surroundings import Surroundings
 from rtspdsr.balancer.upkeep import Job, Upkeep
 from rtspdsr.balancer.vitals import Vitals
 from rtspdsr.clientnames import client_name
-from rtspdsr.config import Config, diff, load
+from rtspdsr.config import Config, load
+from rtspdsr.configdiff import diff
 from rtspdsr.core.events import (
     ClientPlaced,
     ConfigRefused,

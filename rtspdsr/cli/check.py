@@ -37,6 +37,7 @@ def check(
         rtspdsr check --config new.toml --against old.toml --json | jq -r '.changes[]'
     """
     from rtspdsr import config as configuration
+    from rtspdsr import configdiff
     from rtspdsr.cautions import cautions
 
     try:
@@ -47,7 +48,7 @@ def check(
             raise
         typer.echo(json.dumps({"file": str(config), "valid": False, "mistakes": error.mistakes}, indent=2))
         raise typer.Exit(error.exit_code) from error
-    changes = None if old is None else configuration.diff(old, new)
+    changes = None if old is None else configdiff.diff(old, new)
     if as_json:
         typer.echo(
             json.dumps(
