@@ -52,7 +52,7 @@ class Sessions(Mapping[str, Session]):
         self._by_name: dict[str, Session] = {}
         self._by_id: dict[tuple[int, Address, int, str], Session] = {}
         self._owners: dict[tuple[int, str], Session] = {}
-        self._on: dict[Connection, dict[Session, None]] = {}
+        self._on: dict[Connection, tuple[Session, ...]] = {}  # most have one
         self._orphans: dict[tuple[int, Address], dict[Session, None]] = {}
 
     def __getitem__(self, name: str) -> Session:
@@ -69,7 +69,7 @@ class Sessions(Mapping[str, Session]):
         return self._by_name.values()
 
     def on(self, connection: Connection) -> Collection[Session]:
-        """Those that live on a connection, in the order in which they came there. Changes with them."""
+        """Those that live on a connection, in the order in which they came there."""
         return self._on.get(connection, ())
 
     # --- finding -----------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ class Sessions(Mapping[str, Session]):
         self._disown(session)
         session.connection = connection
         session.client_port = connection.flow.client_port
-        self._on.setdefault(connection, {})[session] = None
+        self._on[connection] = (*self.on(connection), session)
         self._note(connection)
 
     def detach(self, session: Session) -> None:
@@ -167,8 +167,10 @@ class Sessions(Mapping[str, Session]):
 
     def _leave(self, session: Session, connection: Connection) -> None:
         session.connection = None
-        del self._on[connection][session]
-        if not self._on[connection]:
+        left = tuple(one for one in self._on[connection] if one is not session)
+        if left:
+            self._on[connection] = left
+        else:
             del self._on[connection]
         self._note(connection)
 
