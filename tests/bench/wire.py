@@ -21,7 +21,6 @@ from rtspdsr.errors import LabError
 from rtspdsr.lab.process import wait_until
 
 URGENT = 50  # real-time priority of polling
-FIRST = -20  # niceness of what sends and of what forwards
 NEAR_MAC, FAR_MAC = "02:00:00:00:0a:0a", "02:00:00:00:00:01"
 STARTED_S = 5.0
 
@@ -54,14 +53,13 @@ class End:
     def entered(self) -> Iterator[int]:
         """This thread is here meanwhile, in the namespace and on the CPU. Gives the interface's index."""
         home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-        cpus, niceness = os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0)
+        cpus = os.sched_getaffinity(0)
         try:
             with self.namespace.open() as namespace:
                 setns(namespace.fileno())
-            _put(0, self.cpu)
+            os.sched_setaffinity(0, {self.cpu})
             yield socket.if_nametoindex(self.interface)
         finally:
-            os.setpriority(os.PRIO_PROCESS, 0, niceness)
             os.sched_setaffinity(0, cpus)
             setns(home)
             os.close(home)
@@ -70,7 +68,7 @@ class End:
     def running(self, command: Sequence[str]) -> Iterator[int]:
         """A program that runs here meanwhile, on the CPU. Gives its pid."""
         with _child(["nsenter", f"--net={self.namespace}", *command]) as child:
-            _put(child.pid, self.cpu)
+            os.sched_setaffinity(child.pid, {self.cpu})
             yield child.pid
 
     def pollers(self) -> list[int]:
@@ -114,12 +112,6 @@ def laid() -> Iterator[tuple[End, End]]:
             wait_until(lambda end=end: _is_apart(end), STARTED_S, "a namespace")  # type: ignore[misc]
         _join(near, far)
         yield near, far
-
-
-def _put(pid: int, cpu: int) -> None:
-    """Have a process run on that CPU, before those that are no part of the measurement."""
-    os.sched_setaffinity(pid, {cpu})
-    os.setpriority(os.PRIO_PROCESS, pid, FIRST)
 
 
 def _join(near: End, far: End) -> None:
