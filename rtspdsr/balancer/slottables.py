@@ -60,13 +60,13 @@ class SlotTables:
         backends = self._usable(service)
         if not backends:
             if self._withdrawn(service):
-                self._dataplane.clear_slots(service.service_id)
+                self._dataplane.slots.clear(service.service_id)
             self._filled(service, {})
             return
         slots: array[int] = array("H")
         for piece in self._rendezvous.fill(backends):
             slots.extend(piece)
             await asyncio.sleep(0)
-        self._dataplane.write_slots(service.service_id, slots)
+        self._dataplane.slots.write(service.service_id, slots)
         counted = Counter(slots)
         self._filled(service, {one.name: counted[one.backend_id] for one in backends})

@@ -8,7 +8,6 @@ tracker's deadline. Every call takes microseconds; ``load``, ``attach`` and ``gr
 import errno
 import socket
 import struct
-from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
@@ -24,6 +23,7 @@ from rtspdsr.dataplane.libbpf.rings import RingBuffers
 from rtspdsr.dataplane.loader import Attachment
 from rtspdsr.dataplane.reinjection import Checksum, Reinjector, checksum_of
 from rtspdsr.dataplane.schedules import Schedules
+from rtspdsr.dataplane.slots import Slots
 from rtspdsr.dataplane.statistics import Statistics
 from rtspdsr.dataplane.vips import Vips
 from rtspdsr.errors import DataplaneError, MapFull
@@ -83,6 +83,7 @@ class Dataplane:
     """The maps of one home, open for writing, and the way back for detoured segments.
 
     schedules: how services place new clients
+    slots:     where those go that schedules leave to their address
     """
 
     def __init__(self, loaded: loader.Loaded) -> None:
@@ -91,7 +92,7 @@ class Dataplane:
         self._statistics = Statistics(loaded.home, self._maps["statistics"], loaded.ticks)
         self._vips = Vips(self._maps["vips"])
         self.schedules = Schedules(self._maps)
-        self._slots = self._maps["slots"].memory()
+        self.slots = Slots(self._maps)
         self._control = self._maps["control"].memory()
         self._places: dict[FlowKey, int] = {}
         self._routes: dict[int, Route] = {}
@@ -130,7 +131,7 @@ class Dataplane:
         self._reinjector.close()
         self._statistics.close()
         self.schedules.close()
-        self._slots.close()
+        self.slots.close()
         self._control.close()
         for one in self._maps.values():
             one.close()
@@ -186,25 +187,6 @@ class Dataplane:
     def route(self, backend_id: int) -> Route | None:
         """How frames reach a backend, as last set."""
         return self._routes.get(backend_id)
-
-    def write_slots(self, service_id: int, slots: "array[int]") -> None:
-        """Put a service's new slot table in force: the idle half is filled, then one store flips it."""
-        if len(slots) != SLOT_COUNT:
-            raise ValueError(f"a slot table has {SLOT_COUNT} slots, not {len(slots)}")
-        first = 2 * service_id * SLOT_COUNT
-        standing = self._maps["slot_tables"].lookup(index(service_id)) or bytes(8)
-        base, filled = layout.SLOT_TABLE.unpack(standing)
-        idle = first + SLOT_COUNT if filled and base == first else first
-        values = array("I", bytes(8 * SLOT_COUNT))  # 4 octets of value, 4 of the kernel's rounding
-        values[::2] = array("I", slots)
-        self._slots[8 * idle : 8 * (idle + SLOT_COUNT)] = values.tobytes()
-        self._write("slot_tables", index(service_id), layout.SLOT_TABLE.pack(idle, 1))
-
-    def clear_slots(self, service_id: int) -> None:
-        """Have a service place no new clients: their packets are dropped."""
-        standing = self._maps["slot_tables"].lookup(index(service_id)) or bytes(8)
-        base, _ = layout.SLOT_TABLE.unpack(standing)
-        self._write("slot_tables", index(service_id), layout.SLOT_TABLE.pack(base, 0))
 
     # --- pins and clients
 

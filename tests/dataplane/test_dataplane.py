@@ -324,7 +324,7 @@ def test_a_new_slot_table_takes_the_place_of_the_last_one_whole(wire: Wire) -> N
     dataplane = Dataplane.load(wire.home, SIZES)
     assert slot(dataplane, 1, 0) == 0
     for backend_id in (1, 2, 3):
-        dataplane.write_slots(1, array("H", [backend_id]) * SLOT_COUNT)
+        dataplane.slots.write(1, array("H", [backend_id]) * SLOT_COUNT)
         assert {slot(dataplane, 1, at) for at in (0, 1, SLOT_COUNT - 1)} == {backend_id}
     assert slot(dataplane, 0, 0) == 0
     dataplane.close()
@@ -332,10 +332,10 @@ def test_a_new_slot_table_takes_the_place_of_the_last_one_whole(wire: Wire) -> N
 
 def test_a_service_without_a_table_places_nobody_until_it_has_one_again(wire: Wire) -> None:
     dataplane = Dataplane.load(wire.home, SIZES)
-    dataplane.write_slots(1, array("H", [1]) * SLOT_COUNT)
-    dataplane.clear_slots(1)
+    dataplane.slots.write(1, array("H", [1]) * SLOT_COUNT)
+    dataplane.slots.clear(1)
     assert slot(dataplane, 1, 0) == 0
-    dataplane.write_slots(1, array("H", [2]) * SLOT_COUNT)
+    dataplane.slots.write(1, array("H", [2]) * SLOT_COUNT)
     assert slot(dataplane, 1, 0) == 2
     dataplane.close()
 
