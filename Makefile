@@ -17,13 +17,13 @@ GUIDE := $(VENV)/.guide
 OBJECT := rtspdsr/dataplane/forward.bpf.o
 SOURCES := $(wildcard rtspdsr/dataplane/*.c rtspdsr/dataplane/*.h)
 
-# $(call alone,COMMAND): COMMAND, unless another demo, test, fuzz or benchmark run is at work on this machine
+# $(call alone,COMMAND): COMMAND, unless another demo, test, fuzz, soak or benchmark run is at work on this machine
 LOCK := /run/lock/rtspdsr-make.lock
 BUSY := 75
 alone = flock --nonblock --close --conflict-exit-code $(BUSY) $(LOCK) $(1) || { status=$$?; \
-	((status != $(BUSY))) || echo "error: another demo, test, fuzz or benchmark run holds $(LOCK)" >&2; exit $$status; }
+	((status != $(BUSY))) || echo "error: another demo, test, fuzz, soak or benchmark run holds $(LOCK)" >&2; exit $$status; }
 
-.PHONY: help demo test test-deb bench fuzz check build deb docs clean distclean setup system peers root
+.PHONY: help demo test test-deb bench fuzz soak check build deb docs clean distclean setup system peers root
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench: root setup peers ## measure; make bench ARGS='forwarding --report FILE' f
 
 fuzz: root setup $(GUIDE) ## hostile input by the million; make fuzz ARGS='frames --count 2000000 --seed 7'
 	@$(call alone,$(VENV)/bin/python -m tests.fuzz $(ARGS))
+
+soak: root setup ## half an hour of play with a fault every minute; make soak ARGS='--minutes 10 --seed 7'
+	@$(call alone,$(VENV)/bin/python -m tests.soak $(ARGS))
 
 check: setup ## ruff and mypy
 	$(VENV)/bin/ruff check

@@ -6,19 +6,19 @@ real players. What goes wrong in one is kept, and the next one comes.
 
 import time
 from collections.abc import Sequence
-from threading import Event, Thread
-from types import TracebackType
-from typing import Self
+from functools import partial
+from threading import Event
 
 from rtspdsr.lab.lab import Lab
 from rtspdsr.lab.topology import url
+from tests.lab.background import Background
 from tests.lab.client import PORTS, Client
 
 HEARD = 3  # packets of media in each session
 NO_SUCH_TRANSPORT = 461  # what VLC answers to interleaved
 
 
-class Arrivals:
+class Arrivals(Background):
     """Sessions from some nodes, while it is entered; the nodes take turns with both transports.
 
     pause_s: between two sessions of a node
@@ -26,10 +26,7 @@ class Arrivals:
 
     def __init__(self, lab: Lab, nodes: Sequence[str], pause_s: float = 0.0) -> None:
         self._lab, self._pause_s = lab, pause_s
-        self._over = Event()
-        self._threads = [
-            Thread(target=self._arrive, args=(node, bool(number % 2))) for number, node in enumerate(nodes)
-        ]
+        super().__init__(*(partial(self._arrive, node, number % 2) for number, node in enumerate(nodes)))
         self.set_up = 0
         self.failed: list[str] = []
 
@@ -38,27 +35,15 @@ class Arrivals:
         """Sessions that were begun and have come to an end of either kind."""
         return self.set_up + len(self.failed)
 
-    def _arrive(self, node: str, interleaved: bool) -> None:
-        while not self._over.is_set():
+    def _arrive(self, node: str, transport: int, over: Event) -> None:
+        while not over.is_set():
             began = time.time()
             try:
-                play_over_tcp(self._lab, node) if interleaved else play_over_udp(self._lab, node)
+                (play_over_udp, play_over_tcp)[transport](self._lab, node)
                 self.set_up += 1
             except (AssertionError, OSError) as error:
                 self.failed.append(f"{node} at {began:.3f}: {type(error).__name__}: {error}")
-            self._over.wait(self._pause_s)
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
+            over.wait(self._pause_s)
 
 
 def play_over_udp(lab: Lab, node: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
-from threading import Event, Thread
+from threading import Event
 
 import hatch_build
 import rtspdsr
@@ -20,6 +20,7 @@ from rtspdsr.lab import server
 from rtspdsr.lab.daemon import NAME
 from rtspdsr.lab.lab import Lab
 from rtspdsr.lab.topology import SWITCH
+from tests.lab.background import Background
 from tests.lab.helpers import Line, lines_since, log_end, log_lines, run_at, wait_for
 
 STARTED = b'"event":"daemon_started"'
@@ -215,19 +216,13 @@ def dropping(lab: Lab, node: str, hook: str, what: str) -> Iterator[None]:
 @contextmanager
 def flapping(lab: Lab, backend: str, period_s: float = 1.0) -> Iterator[None]:
     """A backend whose answers to checks are lost half of the time, again and again."""
-    over = Event()
     hidden = f"ip saddr {lab.topology.balancer.v4.ip} tcp dport 554"
 
-    def flap() -> None:
+    def flap(over: Event) -> None:
         while not over.is_set():
             with dropping(lab, backend, "input", hidden):
                 over.wait(period_s / 2)
             over.wait(period_s / 2)
 
-    thread = Thread(target=flap)
-    thread.start()
-    try:
+    with Background(flap):
         yield
-    finally:
-        over.set()
-        thread.join()

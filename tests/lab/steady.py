@@ -1,6 +1,6 @@
 """Players that play all the while, whatever befalls the balancer, and what must hold of them meanwhile."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,7 +10,7 @@ from rtspdsr.lab.lab import Lab
 from rtspdsr.lab.player import PlayerKind, Playing, Transport, Watch
 from rtspdsr.lab.topology import RTSP_PORT, VIP4, VIP6, url
 from rtspdsr.model import FlowKey, TcpFlag
-from tests.lab.helpers import log_lines, pins, reached, wait_for_line
+from tests.lab.helpers import lines_since, log_end, log_lines, pins, reached, wait_for, wait_for_line
 from tests.lab.synflood import SOURCES, dropped
 
 PLAY_S = 580.0  # the longest that a player runs; the media has ten minutes
@@ -58,6 +58,7 @@ class Steady:
 @contextmanager
 def seated(lab: Lab, seats: Sequence[Seat]) -> Iterator[list[Steady]]:
     """Players that have shown some pictures, each from its backend; killed at the end."""
+    before = log_end(lab)
     with ExitStack() as stack:
         begun = []
         for seat in seats:
@@ -67,9 +68,19 @@ def seated(lab: Lab, seats: Sequence[Seat]) -> Iterator[list[Steady]]:
         players = []
         for playing, client, backend in begun:
             playing.wait_for_frames(FRAMES, PATIENCE_S)
-            line = wait_for_line(lab, "session_playing", client=client, backend=backend)
-            players.append(Steady(playing, client, backend, line["session"]))
+            players.append(Steady(playing, client, backend, playing_since(lab, before, client, backend)))
         yield players
+
+
+def playing_since(lab: Lab, octets: int, client: str, backend: str) -> str:
+    """The session in which a client has begun to play from a backend since the log was so long."""
+
+    def found() -> list[str]:
+        lines = lines_since(lab, octets, "session_playing")
+        return [one["session"] for one in lines if (one["client"], one["backend"]) == (client, backend)]
+
+    wait_for(lambda: bool(found()), f"{client} to play from {backend}")
+    return found()[-1]
 
 
 def started(lab: Lab, watch: Watch, stack: ExitStack) -> Playing:
@@ -131,9 +142,8 @@ def assert_none_reset(packets: Iterable[Packet], steady: Iterable[Steady]) -> No
     assert not [one for one in resets if {str(one.source), str(one.destination)} & clients]
 
 
-def pins_of(lab: Lab, steady: Iterable[Steady]) -> dict[FlowKey, int]:
-    """Which backend each of their flows is pinned to."""
-    clients = {one.client for one in steady}
+def pins_of(lab: Lab, clients: Collection[str]) -> dict[FlowKey, int]:
+    """Which backend each flow of some clients is pinned to."""
     return {pin.flow: pin.backend_id for pin in pins(lab) if str(pin.flow.client) in clients}
 
 
@@ -143,14 +153,15 @@ def unharmed(lab: Lab, steady: Sequence[Steady], name: str) -> Iterator[Capture]
 
     Packets that the queues of a machine at its limits had no room for are not what happens here.
     """
-    before = pins_of(lab, steady)
-    assert {str(flow.client) for flow in before} == {one.client for one in steady}
+    clients = {one.client for one in steady}
+    before = pins_of(lab, clients)
+    assert {str(flow.client) for flow in before} == clients
     lost = dropped()
     with lab.capture(name, HEARD) as capture:
         yield capture
         get_pictures(steady)
     spared = dropped() - lost
-    assert pins_of(lab, steady) == before
+    assert pins_of(lab, clients) == before
     packets = capture.packets()
     for one in steady:
         if one.over_udp:
