@@ -14,6 +14,7 @@ ARGS ?=
 
 READY := $(VENV)/.ready
 GUIDE := $(VENV)/.guide
+PROMTOOL := $(VENV)/bin/promtool
 OBJECT := rtspdsr/dataplane/forward.bpf.o
 SOURCES := $(wildcard rtspdsr/dataplane/*.c rtspdsr/dataplane/*.h)
 
@@ -31,7 +32,7 @@ help: ## show this list
 demo: root setup ## build the lab, play through the balancer, show what happened
 	@$(call alone,$(VENV)/bin/rtspdsr lab demo $(ARGS))
 
-test: root setup ## run all tests, with real servers and players in the lab
+test: root setup $(PROMTOOL) ## run all tests, with real servers and players in the lab
 	@$(call alone,$(VENV)/bin/python -m pytest $(ARGS))
 
 test-deb: root setup ## build the Debian package, and try it in a clean Debian 12 with systemd
@@ -56,6 +57,9 @@ build: setup ## wheel and source archive, in dist/
 
 deb: setup ## Debian package with its Python libraries, in dist/
 	@TOOLS=$(VENV)/bin/python deploy/deb/build
+
+$(PROMTOOL): | setup
+	@apt/promtool $@
 
 docs: setup ## docs/session-log.md and docs/configuration.md, from the code
 	$(VENV)/bin/python -m rtspdsr.logreference >docs/session-log.md.new
