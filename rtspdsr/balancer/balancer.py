@@ -130,6 +130,7 @@ class Balancer:
         """Read the configuration and load the forwarding core. Raises RtspDsrError."""
         config = await asyncio.to_thread(load, path)
         settings.listen(config)  # a token that will not do is told before anything is touched
+        gc.disable()  # from here on Upkeep.tidy searches in small steps: there may be a million pins
         await supervisor.starting("loading the forwarding core")
         home = Home(config.dataplane.bpffs, config.dataplane.interfaces)
         dataplane = await asyncio.to_thread(Dataplane.load, home, settings.sizes(config))
@@ -157,7 +158,6 @@ class Balancer:
             await asyncio.to_thread(self._file.close)
 
     async def _serve(self) -> None:
-        gc.disable()  # from here on Upkeep.tidy searches, in small steps
         self._configure()
         self._conditions.recall()
         settings.write_effective(self._config)
