@@ -76,10 +76,12 @@ def step_clock(lab: Lab) -> None:
 
 
 def reload_again(lab: Lab) -> None:
-    """The configuration is read again and again, each time with another weight."""
+    """The configuration is read again and again, each time with another weight, and a table of its own."""
     for number in range(RELOADS):
         with configured(lab, partial(weigh, weight=60 + number)):
+            before = last_shares(lab)
             reload(lab)
+            wait_for(lambda before=before: last_shares(lab) != before, "another table", PATIENCE_S)  # type: ignore[misc]
     reload(lab)
 
 
