@@ -72,6 +72,8 @@ class Desk:
                 f"service {service} places every connection by itself (place_by), not clients; "
                 "drain the backend that the client is not to go to"
             )
+        # A linger would undo it when it has passed.
+        self.applier.apply(self.tracker.let_go(one.service_id, client, time.monotonic()))
         self.dataplane.place_client(one.service_id, client, chosen.backend_id)
 
     async def administer(
