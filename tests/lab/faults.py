@@ -26,6 +26,7 @@ from tests.lab.helpers import Line, lines_since, log_end, log_lines, run_at, wai
 STARTED = b'"event":"daemon_started"'
 BIRTH_S = 1.0  # in which a daemon that is killed while it starts is killed
 LIVES_EVERY = 3  # of so many that are killed one had come so far as to take packets
+LIVES_S = 150.0  # on a slow machine lives are waited for no longer: players do not play for ever
 START_WAIT_S = 40.0  # on a machine at its limits
 CLOCK = Path(__file__).with_name("clock.c")
 
@@ -57,11 +58,12 @@ def starts(lab: Lab) -> int:
 def kill_in_a_row(lab: Lab, times: int, dice: Random) -> None:
     """SIGKILL, and start again at once; some die at some moment of their start."""
     namespace = lab.topology.namespace(lab.topology.balancer.name)
+    until = time.monotonic() + LIVES_S
     for number in range(times):
         before = starts(lab)
         end(lab, signal.SIGKILL)
         lab.processes.start(NAME, namespace, lab.daemon.command)
-        if number % LIVES_EVERY:
+        if number % LIVES_EVERY or time.monotonic() > until:
             time.sleep(dice.uniform(0.0, BIRTH_S))
         else:
             wait_for(lambda before=before: starts(lab) > before, "a start", START_WAIT_S)  # type: ignore[misc]
