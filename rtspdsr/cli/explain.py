@@ -25,7 +25,7 @@ _KINDS = {
     "new connection": "a new connection",
     "connection": "a connection that stands",
     "datagram": "UDP",
-    "fragment": "UDP from a port that is not pinned",
+    "fragment": "UDP",
 }
 
 
@@ -56,8 +56,10 @@ def explain(client: Client, config: ConfigOption = CONFIG, as_json: JsonOption =
         typer.echo(_told(one))
         for step in one["steps"]:
             holds = step["backend"] or ""
-            why = "taken" if step["taken"] else step["problem"]
+            why = "decides" if step["taken"] else step["problem"]
             typer.echo(f"    {step['tier']:<9} {holds}{': ' if holds else ''}{why}")
+    if port is None:
+        typer.echo("Ports that its sessions have pinned go where these are: name one, as CLIENT:PORT.")
 
 
 def parse(text: str) -> tuple[Address, int | None]:
@@ -87,6 +89,9 @@ def _found(config: Path, client: Address, port: int | None) -> list[Any]:
 
 
 def _told(one: dict[str, Any]) -> str:
-    place = f"port {one['service_port']}" if one["service_port"] else "any UDP port"
+    place = f" port {one['service_port']}" if one["service_port"] else ""
+    unpinned = ", from a port without a pin," if one["kind"] == "fragment" else ""
     goes = f"goes to {one['backend']}" if one["backend"] else "is dropped"
-    return f"{_KINDS[one['kind']]} to {one['vip']} {place} ({one['service']}) {goes}: {one['meaning']}"
+    return (
+        f"{_KINDS[one['kind']]} to {one['vip']}{place} ({one['service']}){unpinned} {goes}: {one['meaning']}"
+    )

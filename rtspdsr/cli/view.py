@@ -132,6 +132,9 @@ def place(
 ) -> None:
     """Send a client's new connections to a backend; its sessions elsewhere stay where they are.
 
+    It lasts while the client has sessions, and tracker.linger_s longer; without a session it waits for the
+    first. To undo it, place the client elsewhere.
+
     Examples:
 
         rtspdsr place 198.51.100.7 cam-b

@@ -180,7 +180,7 @@ class _Packet:
     def _by_placed(self, key: bytes) -> bool:
         packed = self._maps["clients"].lookup(key)
         if packed is None:
-            self._pass("client", "none: it has no sessions")
+            self._pass("client", "none: it has no sessions, and no operator has placed it")
             return False
         return self._take("client", int.from_bytes(packed, "little"), self._wanted, Verdict.BY_CLIENT)
 

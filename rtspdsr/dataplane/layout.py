@@ -78,7 +78,7 @@ MEANINGS: dict[Verdict, str] = {
     Verdict.DETOURED: "read by the tracker, which sends it on",
     Verdict.PINNED: "forwarded: pinned to its backend",
     Verdict.BY_FLOW: "forwarded: a connection that has not spoken RTSP yet",
-    Verdict.BY_CLIENT: "forwarded: follows its client's sessions",
+    Verdict.BY_CLIENT: "forwarded: where its client was placed, by its sessions or by an operator",
     Verdict.BY_NEWCOMER: "forwarded: follows its client, placed a moment ago",
     Verdict.BY_SLOT: "forwarded: placed by the slot table",
     Verdict.BY_TURN: "forwarded: a new client, placed by its turn",

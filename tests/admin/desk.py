@@ -263,7 +263,7 @@ EXPLANATION: ExplanationAnswer = {
     "service_port": 554,
     "backend": "cam-b",
     "verdict": "by_client",
-    "meaning": "forwarded: follows its client's sessions",
+    "meaning": "forwarded: where its client was placed, by its sessions or by an operator",
     "steps": [
         {"tier": "pin", "backend": "cam-a", "problem": "takes no new clients", "taken": False},
         {"tier": "flow", "backend": None, "problem": "none", "taken": False},

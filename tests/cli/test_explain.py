@@ -42,12 +42,25 @@ def test_the_way_is_told_tier_by_tier(tmp_path: Path) -> None:
 
     assert told.splitlines() == [
         "a new connection to 192.0.2.10 port 554 (cams) goes to cam-b: "
-        "forwarded: follows its client's sessions",
+        "forwarded: where its client was placed, by its sessions or by an operator",
         "    pin       cam-a: takes no new clients",
         "    flow      none",
-        "    client    cam-b: taken",
+        "    client    cam-b: decides",
     ]
     assert json.loads(scripted) == [{**EXPLANATION, "client_port": 51000}]
+
+
+def test_without_a_port_what_is_told_holds_for_those_that_are_not_pinned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(EXPLANATION, "kind", "fragment")
+    monkeypatch.setitem(EXPLANATION, "service_port", None)
+    with serving(Desk(), tmp_path) as config:
+        command = ["explain", "198.51.100.7", "--config", str(config)]
+        told = CliRunner().invoke(app, command, catch_exceptions=False).stdout.splitlines()
+
+    assert told[0].startswith("UDP to 192.0.2.10 (cams), from a port without a pin, goes to cam-b: ")
+    assert "name one, as CLIENT:PORT" in told[-1]
 
 
 def test_without_a_daemon_and_without_maps_it_says_so(tmp_path: Path) -> None:
