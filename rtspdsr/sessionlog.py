@@ -69,7 +69,8 @@ KEYS: Mapping[str, str] = {
     "played_at": "first PLAY or RECORD: wall clock, ISO 8601, UTC; null if there was none",
     "closed_at": "when the session was closed: wall clock, ISO 8601, UTC",
     "setup_s": "seconds from the connection's SYN to the first PLAY or RECORD; null if either was not seen",
-    "first_delivery_s": "seconds from the SYN to the first sign of delivery, at the latest; null without one",
+    "first_delivery_s": "seconds from the SYN to the first sign of delivery: over TCP an acknowledgement, "
+    "over UDP the first receiver report, seconds after media began; null without one",
     # amounts
     "client_packets": "packets from the client, from its first request on, control and media",
     "client_bytes": "bytes of those packets, whole frames",

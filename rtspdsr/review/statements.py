@@ -20,6 +20,7 @@ from rtspdsr.review.tally import MEASURED, Tally
 POINTS_MAX = 240  # of a plot over time
 BACKEND_POINTS_MAX = 96
 PERCENTILES = (0.5, 0.9, 0.95, 0.99)
+FIRST_DELIVERY = "to the first sign of media, over UDP the first receiver report, seconds after it began"
 
 _GROUPS: Mapping[str, tuple[str, str]] = {
     "service": ("services", "By service"),
@@ -162,7 +163,8 @@ def _quality(survey: Survey) -> Table:
         ),
         rows=rows,
         note=f"Percentiles over sessions, wrong by {RELATIVE_ERROR:.0%} of their value at most. _s: seconds; "
-        "loss and worst_loss: 0 to 1; jitter: RTP timestamp units.",
+        "loss and worst_loss: 0 to 1; jitter: RTP timestamp units. "
+        f"first_delivery_s: {FIRST_DELIVERY}.",
     )
 
 
@@ -197,7 +199,7 @@ def _group(kind: str, survey: Survey) -> Table:
             }
             for place in groups
         ],
-        note=trust(groups),
+        note=f"delivery: {FIRST_DELIVERY}. {trust(groups)}".rstrip(),
         ample=True,
     )
 

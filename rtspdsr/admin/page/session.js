@@ -166,7 +166,7 @@ class Facts {
     this.#put("Opened", clock(told.opened_at));
     this.#put(told.reason ? "Lasted" : "Age", duration(told.age_s));
     this.#put("Set up in", lapse(told.setup_s));
-    this.#put("First media after", lapse(told.first_delivery_s));
+    this.#put("First sign of media after", lapse(told.first_delivery_s));
     const amounts = [
       told.delivered_bytes === null ? null : `${size(told.delivered_bytes)} over TCP`,
       told.delivered_packets === null ? null : plural(told.delivered_packets, "packet"),
