@@ -116,7 +116,7 @@ class Drainer:
         if not any(self._fleet.state(one) is BackendState.UP for one in others):
             raise AdminError(
                 f"no other backend of {service.name} is up and ready: without {backend.name} new clients get "
-                'no answer; make another one ready first, or insist with --force ("force": true)'
+                "no answer; make another one ready first, or insist with --force"
             )
 
     def _put(self, service: Service, backend: Backend, wish: Wish | None, held: Mapping[int, Held]) -> None:

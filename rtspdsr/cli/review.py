@@ -92,8 +92,10 @@ def review(
         found = review_logs(named, selection, progress=True)
     if csv is not None:
         files.write_csv(found, csv)
+        typer.echo(f"the tables are in {csv}", err=as_json)
     if html is not None:
         files.write_text(page(found, top), html, "--html")
+        typer.echo(f"the page is in {html}", err=as_json)
     if as_json:
         typer.echo(files.as_json(found))
     elif csv is None and html is None:

@@ -45,7 +45,7 @@ def _until(story: dict[str, Any]) -> str:
     if story["closed_at"] is None:
         return f", {story['state']}"
     seconds = (_moment(story["closed_at"]) - _moment(story["opened_at"])).total_seconds()
-    return f", for {lasting(seconds)}; it ended by {story['reason']}"
+    return f", for {lasting(seconds)}; it ended: {story['reason']}"
 
 
 def _facts(story: dict[str, Any]) -> list[str]:

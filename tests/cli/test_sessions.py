@@ -121,7 +121,7 @@ def test_a_session_is_told_from_its_beginning_to_its_end(config: str) -> None:
         "rtsp://192.0.2.10/live",
         "198.51.100.7 port 51000 (Lavf59.27.100)",
         "cams/cam-a",
-        "for 6 min 41 s; it ended by expired",
+        "for 6 min 41 s; it ended: expired",
         "163,402 packets over UDP, 12 lost",
         "SETUP rtsp://192.0.2.10/live/track1",
         "session closed: reason expired",
@@ -140,7 +140,7 @@ def test_a_session_of_long_ago_is_found_in_the_log(config: str, tmp_path: Path, 
     told = run("session", "feed", "--config", config)
 
     assert "rtsp://192.0.2.10/yard" in told
-    assert "it ended by expired" in told
+    assert "it ended: expired" in told
 
 
 def test_the_log_answers_too_when_no_daemon_runs(tmp_path: Path) -> None:
