@@ -1,7 +1,7 @@
-"""Wrong tokens by the address that they came from: who has given too many is not listened to for a while.
+"""Wrong tokens by the address that they came from: who has given too many is told to leave off for a while.
 
-Handed addresses and the time, it says whether to look at a token at all. A token cannot be guessed anyway;
-this keeps those who try from taking the daemon's time.
+Handed addresses and the time, it says whether it is too many. The right token is not refused for it: an
+address may be a proxy's, and a stranger behind it would keep everybody else out.
 """
 
 from ipaddress import ip_address, ip_network
@@ -19,22 +19,23 @@ class Attempts:
         self._wrong: dict[str, tuple[float, int]] = {}
 
     def too_many(self, address: str, now: float) -> bool:
-        """Whether this address is not to be listened to now. ``now``: any clock, seconds."""
-        since, number = self._wrong.get(_site(address), (now, 0))
+        """Whether this address has given too many wrong ones lately. ``now``: any clock, seconds."""
+        since, number = self._wrong.get(site(address), (now, 0))
         return number >= WRONG_MAX and now < since + WHILE_S
 
     def wrong(self, address: str, now: float) -> None:
         """Count a wrong token."""
-        site = _site(address)
-        since, number = self._wrong.pop(site, (now, 0))
+        key = site(address)
+        since, number = self._wrong.pop(key, (now, 0))
         if now >= since + WHILE_S:
             since, number = now, 0
         if len(self._wrong) >= ADDRESSES_MAX:
             del self._wrong[next(iter(self._wrong))]
-        self._wrong[site] = since, number + 1
+        self._wrong[key] = since, number + 1
 
 
-def _site(address: str) -> str:
+def site(address: str) -> str:
+    """Whose an address is: of IPv6, its network."""
     try:
         known = ip_address(address)
     except ValueError:  # a link-local address with its zone, or none

@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
+from rtspdsr.admin.attempts import site
 from rtspdsr.admin.nuisance import Nuisances
 
 CONNECTIONS_MAX = 128  # over TCP: 32 listeners to events, and some browsers
@@ -28,23 +29,24 @@ PROTECTION = {
 
 
 class Room:
-    """How many connections are there, by the address that they come from."""
+    """How many connections are there, by whose address they come from."""
 
     def __init__(self) -> None:
         self._of: Counter[str] = Counter()
 
     def enter(self, address: str) -> bool:
         """Whether one more is taken."""
-        if self._of.total() >= CONNECTIONS_MAX or self._of[address] >= OF_ONE_MAX:
+        if self._of.total() >= CONNECTIONS_MAX or self._of[site(address)] >= OF_ONE_MAX:
             return False
-        self._of[address] += 1
+        self._of[site(address)] += 1
         return True
 
     def leave(self, address: str) -> None:
         """One that was taken has ended."""
-        self._of[address] -= 1
-        if not self._of[address]:
-            del self._of[address]
+        key = site(address)
+        self._of[key] -= 1
+        if not self._of[key]:
+            del self._of[key]
 
 
 class Connection(web.RequestHandler):
@@ -66,9 +68,11 @@ class Connection(web.RequestHandler):
         )
         self._nuisances, self._room = nuisances, room
         self._address: str | None = None
+        self._made_of: asyncio.BaseTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take it, if there is room."""
+        self._made_of = transport
         if self._room is not None:
             peer = transport.get_extra_info("peername") or ("somebody",)  # None: it has gone already
             address = str(peer[0])
@@ -86,6 +90,9 @@ class Connection(web.RequestHandler):
         if self._room is not None and self._address is not None:
             self._room.leave(self._address)
         super().connection_lost(exc)
+        # A transport refers to itself by this, and cycles stay as long as any session lives (upkeep.py).
+        vars(self._made_of).pop("_read_ready_cb", None)
+        self._made_of = None
 
     def handle_error(
         self,
@@ -97,6 +104,8 @@ class Connection(web.RequestHandler):
         """The answer to what could not be read."""
         sender = request.remote or "somebody"
         self._nuisances.tell(f"what {sender} sent could not be read: {_brief(exc or message)}")
+        if exc is not None:
+            exc.__traceback__ = None  # a cycle: its frames hold the exception
         if request.writer.output_size > 0:
             raise ConnectionError("a part of the answer is sent already")
         told = {"error": f"this is no request that can be read: {_brief(message)}"}

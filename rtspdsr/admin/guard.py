@@ -107,14 +107,14 @@ class Guard:
         return scheme.lower() == "bearer" and self._is_token(_octets(token.strip()), request.remote or "")
 
     def _is_token(self, given: bytes, address: str) -> bool:
-        """Whether this is the token; of an address that gave too many wrong ones, none is looked at."""
+        """Whether this is the token. Raises HTTPTooManyRequests for one wrong token too many."""
+        if hmac.compare_digest(given, (self._token or "").encode()):
+            return True
         now = time.monotonic()
         if self._attempts.too_many(address, now):
             raise web.HTTPTooManyRequests(
                 reason=f"{WRONG_MAX} wrong tokens came from {address}; try again in {WHILE_S:.0f} s"
             )
-        if hmac.compare_digest(given, (self._token or "").encode()):
-            return True
         self._attempts.wrong(address, now)
         self._tell(f"a wrong token came from {address}")
         return False
