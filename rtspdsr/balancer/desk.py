@@ -35,6 +35,7 @@ from rtspdsr.dataplane.dataplane import Dataplane
 from rtspdsr.errors import AdminError, RtspDsrError
 from rtspdsr.logfile import LogFile
 from rtspdsr.model import Address, AdminState, BackendState, PlaceBy
+from rtspdsr.network import namespace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +97,7 @@ class Desk:
         return {
             "uptime_s": round(time.monotonic() - self.started_at, 1),
             "modes": dict(self.modes),
+            "network_namespace": namespace.own(),
             "pins": self.dataplane.pins,
             "pins_max": self.tracker.limits.pins_max,
             "pins_refused": self.applier.refused,

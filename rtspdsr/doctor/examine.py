@@ -6,9 +6,9 @@ network is asked in between.
 
 import asyncio
 import socket
-import struct
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,11 +38,22 @@ def examine_balancer(config: "Config", bits_per_s: int | None) -> list[Finding]:
 
     bits_per_s: of the largest stream; None means as the checks that play have seen it
 
-    Raises RtspDsrError if the machine cannot be read.
+    Raises RtspDsrError if the machine cannot be read, or is not the daemon's.
     """
     names = config.dataplane.interfaces
+    status, silence, backends = _ask(config)
+    if status is not None:
+        from rtspdsr.admin.beside import require_same_network
+
+        require_same_network(status, config.daemon.run_dir)
     watch = Watch(names, lambda: _verdicts(config))
-    found = _gather(config)
+    found = replace(
+        _gather(config),
+        status=status,
+        silence=silence,
+        backends=backends,
+        process=_daemon(config.daemon.run_dir) if status else None,
+    )
     machine = watch.end()
     findings = list(kernel.judge(machine, kernel.trial()))
     for interface in machine.interfaces.values():
@@ -97,7 +108,7 @@ def _routers(routes: Iterable[Route], interfaces: Mapping[str, Interface]) -> li
 
 
 def _gather(config: "Config") -> place.Balancer:
-    """What there is to know beside the machine; asks the network and the daemon."""
+    """What there is to know beside the machine and the daemon; asks the network."""
     names = config.dataplane.interfaces
     vips = tuple(vip for service in config.services for vip in service.vips)
     members = tuple(
@@ -116,7 +127,6 @@ def _gather(config: "Config") -> place.Balancer:
     ]
     main = [route for route in held.routes if route.table == MAIN_TABLE]  # ours lead by backends
     echoes = reach.ping([*targets, *_routers(main, interfaces)])
-    status, silence, backends = _ask(config)
     return place.Balancer(
         names=names,
         vips=vips,
@@ -128,10 +138,6 @@ def _gather(config: "Config") -> place.Balancer:
         claims=reach.claims(vips, interfaces.values()),
         known=reach.neighbours(),
         attached=frozenset(_attached(config)),
-        status=status,
-        silence=silence,
-        backends=backends,
-        process=_daemon(config.daemon.run_dir) if status else None,
     )
 
 
@@ -162,13 +168,11 @@ def _seen(found: place.Balancer) -> int | None:
 
 
 def _daemon(run_dir: Path) -> Process | None:
-    """The process that listens at the admin socket."""
-    from rtspdsr.admin.server import SOCKET
+    """The process that listens at the admin socket, if it is ours to see."""
+    from rtspdsr.admin.beside import daemon_pid
 
-    with socket.socket(socket.AF_UNIX) as asked, suppress(OSError):
-        asked.connect(str(run_dir / SOCKET))
-        credentials = asked.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        return sockets.read_process(struct.unpack("3i", credentials)[0])
+    with suppress(OSError):
+        return sockets.read_process(pid) if (pid := daemon_pid(run_dir)) else None
     return None
 
 

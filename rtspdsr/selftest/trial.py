@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from rtspdsr.admin.beside import require_same_network
 from rtspdsr.config import BackendSection, Config, ServiceSection
 from rtspdsr.core.health import Outcome
 from rtspdsr.dataplane.bpffs import Home
@@ -57,8 +58,9 @@ def trials(config: Config, ask: Ask, url: str | None, wanted: str | None) -> Ite
     url:    what to play; None: each service's probe_url
     wanted: one backend, as BACKEND or SERVICE/BACKEND; None for all
 
-    Raises RtspDsrError if the way cannot be made.
+    Raises RtspDsrError if the way cannot be made, or if this is not where the daemon runs.
     """
+    require_same_network(ask("GET", "/v1/status"), config.daemon.run_dir)
     states = {(one["service"], one["name"]): one for one in ask("GET", "/v1/backends")}
     wire = Wire(Home(config.dataplane.bpffs, config.dataplane.interfaces))
     with wire.laid():

@@ -23,6 +23,7 @@ from rtspdsr.model import Address, AdminState
 STATUS: StatusAnswer = {
     "uptime_s": 7.5,
     "modes": {"eth0": "native"},
+    "network_namespace": 4026531840,
     "pins": 10,
     "pins_max": 1000,
     "pins_refused": 0,

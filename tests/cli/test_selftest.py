@@ -1,5 +1,6 @@
 """``rtspdsr selftest``: what it refuses before it touches anything; tests/lab plays with it."""
 
+import os
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import rtspdsr.selftest.trial
 from rtspdsr.cli import app
 from rtspdsr.errors import RtspDsrError
 from rtspdsr.selftest.trial import Trial
-from tests.cli.serving import configuration
+from tests.admin.desk import STATUS, Desk
+from tests.cli.serving import configuration, serving
 
 
 @pytest.mark.parametrize(
@@ -37,3 +39,15 @@ def test_where_nothing_was_played_nothing_is_said_to_be_well(
         CliRunner().invoke(
             app, ["selftest", "--config", str(configuration(tmp_path))], catch_exceptions=False
         )
+
+
+@pytest.mark.parametrize("command", ["selftest", "doctor"])
+def test_in_another_network_namespace_than_the_daemons_they_say_how_to_enter_it(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(STATUS, "network_namespace", 1)
+    with (
+        serving(Desk(), tmp_path) as config,
+        pytest.raises(RtspDsrError, match=rf"another network namespace.*nsenter -t {os.getpid()} -n"),
+    ):
+        CliRunner().invoke(app, [command, "--config", str(config)], catch_exceptions=False)

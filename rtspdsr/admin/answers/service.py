@@ -68,6 +68,8 @@ class StatusAnswer(TypedDict):
     uptime_s: float
     modes: dict[str, str]
     """how XDP is attached, by interface: ``native`` or ``generic``"""
+    network_namespace: int
+    """the inode of ``/proc/self/ns/net`` where the daemon runs"""
     pins: int
     pins_max: int
     pins_refused: int
