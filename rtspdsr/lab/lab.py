@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -137,7 +138,10 @@ class Lab:
         return [Result(played=one, delivery=self.delivery(packets, one.watch)) for one in played]
 
     def watch(self, watches: Sequence[player.Watch]) -> tuple[list[player.Played], list[Packet]]:
-        """Watch side by side; give back how each player fared, and all packets that the wires heard."""
+        """Watch side by side; give back how each player fared, and all packets that the wires heard.
+
+        LabError too if the lab is removed meanwhile.
+        """
         playing: list[player.Playing] = []
         try:
             with self.capture("play") as capture:
@@ -146,10 +150,19 @@ class Lab:
                 with ThreadPoolExecutor(len(playing)) as pool:
                     played = list(pool.map(player.Playing.wait, playing))
                 time.sleep(SETTLE_S)
+            packets = capture.packets()
+        except (OSError, subprocess.CalledProcessError, LabError):
+            self._must_stand()
+            raise
         finally:
             for one in playing:
                 one.kill()
-        return played, capture.packets()
+        self._must_stand()
+        return played, packets
+
+    def _must_stand(self) -> None:
+        if not _settings_file(self.topology.name).exists():
+            raise LabError(f"lab {self.topology.name!r} was removed while it was played in")
 
     def delivery(self, packets: Sequence[Packet], watch: player.Watch) -> Delivery:
         """What the wires saw between a watch's client and the host of its URL."""

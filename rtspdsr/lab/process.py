@@ -105,7 +105,7 @@ class Processes:
         child = self.attend(name, namespace, command)
         if code := child.wait():
             log = self[name].log
-            raise LabError(f"cannot {name}: exit {code}, {_last_line(log)} (all of it: {log})")
+            raise LabError(f"cannot {name}: exit {code}, {last_line(log)} (all of it: {log})")
         self[name].record.unlink(missing_ok=True)
 
     def unused_name(self, wish: str) -> str:
@@ -168,7 +168,7 @@ def wait_until(
     while not come():
         ended = process is not None and process.record.exists() and process.pid is None
         if ended or time.monotonic() > deadline:
-            told = f"; {process.log} ends: {_last_line(process.log)}" if process else ""
+            told = f"; {process.log} ends: {last_line(process.log)}" if process else ""
             why = "it has ended" if ended else f"nothing after {patience_s:g} s"
             raise LabError(f"waited for {what}: {why}{told}")
         time.sleep(POLL_S)
@@ -196,6 +196,7 @@ def _after_name(line: str) -> list[str]:
     return line.rpartition(")")[2].split()
 
 
-def _last_line(log: Path) -> str:
+def last_line(log: Path) -> str:
+    """What a process said last."""
     lines = log.read_text(errors="replace").split("\n") if log.exists() else []
     return next((line for line in reversed(lines) if line.strip()), "(nothing)")

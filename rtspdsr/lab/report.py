@@ -92,7 +92,7 @@ def result_record(result: Result) -> dict[str, Any]:
         "balancer_bytes": delivery.balancer_bytes,
         "returned_packets": delivery.returned_packets,
         "ratio": round(delivery.ratio, 1),
-        "media_sources": [str(source) for source in delivery.media_sources],
+        "media_sources": [str(source) for source in delivery.media_sources] if played.frames else [],
         "log": str(played.log),
     }
 

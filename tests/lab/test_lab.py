@@ -14,6 +14,7 @@ from rtspdsr.errors import LabError
 from rtspdsr.lab.daemon import XdpMode
 from rtspdsr.lab.lab import ROOT, Lab, Settings, down, names
 from rtspdsr.lab.player import PlayerKind, Watch
+from rtspdsr.lab.process import wait_until
 from rtspdsr.lab.topology import VIP4, url
 from tests.lab.helpers import remains, run_at
 
@@ -63,10 +64,24 @@ def test_a_second_lab_in_generic_mode_plays_beside_the_first_and_goes_without_a_
     assert result.played.frames >= 50
     assert result.delivery.media_sources == (VIP4,)
     assert len(result.delivery.backends) == 1
+    playing = subprocess.Popen(
+        [sys.executable, "-m", "rtspdsr", "lab", "play", "--name", other, "--seconds", "60"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until(
+        lambda: any(one.name.startswith("ffmpeg-player-2") and one.pid for one in second.processes.known()),
+        MAKING_S,
+        "the player to be started",
+    )
     assert down(other)
     assert remains(other) == []
     assert not down(other)
     assert lab.status()["daemon"]
+    _, told = playing.communicate(timeout=MAKING_S)
+    assert playing.returncode == LabError.exit_code
+    assert told == f"error: lab {other!r} was removed while it was played in\n"
 
 
 def test_every_node_runs_what_it_is_there_for(lab: Lab) -> None:
