@@ -311,7 +311,8 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(
-            f"{path}: cannot be read: {error.strerror}; name the configuration with --config"
+            f"{path}: cannot be read: {error.strerror}; "
+            "name the configuration with --config, or in RTSPDSR_CONFIG"
         ) from error
     except UnicodeDecodeError as error:
         raise ConfigError(

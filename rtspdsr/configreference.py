@@ -18,9 +18,10 @@ from rtspdsr.config import NEEDS_RESTART, TABLES, Section
 INTRODUCTION = """\
 # Configuration
 
-`/etc/rtspdsr/rtspdsr.toml`, or what `--config` names. The [shipped file](../rtspdsr.toml) holds every
-key with its default. `rtspdsr check` names every mistake in a file by its key; `rtspdsr check --diff` says
-what a reload would change. Keys marked with `*` need a restart, which interrupts no session.
+`/etc/rtspdsr/rtspdsr.toml`, or what `--config` or `RTSPDSR_CONFIG` names. The [shipped file](../rtspdsr.toml)
+holds every key with its default. `rtspdsr check` names every mistake in a file by its key;
+`rtspdsr check --diff` says what a reload would change. Keys marked with `*` need a restart,
+which interrupts no session.
 
 This file is generated from `rtspdsr.toml` and `rtspdsr/config.py` by `make docs`.
 """

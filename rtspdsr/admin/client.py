@@ -26,7 +26,7 @@ async def ask(directory: Path, method: str, path: str, body: dict[str, Any] | No
         why = (isinstance(error, OSError) and error.strerror) or error
         raise AdminError(
             f"no daemon answers at {socket} ({why}); start it (rtspdsr run), "
-            "or name its configuration with --config"
+            "or name its configuration with --config, or in RTSPDSR_CONFIG"
         ) from error
     if response.status != 200:
         refusal = NotFound if response.status == 404 else AdminError

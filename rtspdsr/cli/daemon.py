@@ -9,7 +9,10 @@ from typing import Annotated
 import typer
 
 CONFIG = Path("/etc/rtspdsr/rtspdsr.toml")
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
+CONFIG_VARIABLE = "RTSPDSR_CONFIG"
+ConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", envvar=CONFIG_VARIABLE, help="The configuration file.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from rtspdsr.cli.daemon import CONFIG_VARIABLE
 from rtspdsr.cli.view import show_status
 from rtspdsr.errors import LabError
 from rtspdsr.lab import demo as demonstration
@@ -18,6 +19,7 @@ from rtspdsr.lab.forwarder import forwarded, to_unix
 from rtspdsr.lab.lab import Lab, Settings
 from rtspdsr.lab.network import inside
 from rtspdsr.lab.player import PlayerKind, Transport, Watch
+from rtspdsr.lab.process import last_line
 from rtspdsr.lab.report import console, nodes_table, result_record, results_table
 from rtspdsr.lab.topology import VIP4, VIP6
 from rtspdsr.lab.topology import url as url_of
@@ -58,7 +60,7 @@ def up(
     """
     with _ended_by_signals():
         lab = Lab.up(name, Settings(players=players, mode=mode, balancer=balancer))
-    _print_status(lab.status())
+    _print_status(lab, lab.status())
 
 
 @app.command()
@@ -71,11 +73,12 @@ def status(name: Name = "lab", as_json: AsJson = False) -> None:
 
         rtspdsr lab status --json | jq -r '.nodes[].namespace'
     """
-    found = Lab.find(name).status()
+    lab = Lab.find(name)
+    found = lab.status()
     if as_json:
         typer.echo(json.dumps(found))
     else:
-        _print_status(found)
+        _print_status(lab, found)
 
 
 @app.command()
@@ -97,6 +100,8 @@ def play(
 ) -> None:
     """Watch a stream with a real player, and show what it got and what crossed the balancer.
 
+    Exits with 6 if it got no media.
+
     Examples:
 
         rtspdsr lab play
@@ -117,12 +122,16 @@ def play(
     lab = Lab.find(name)
     with _ended_by_signals():
         results = lab.play([watch])
+    played = results[0].played
     if as_json:
         typer.echo(json.dumps(result_record(results[0])))
-        return
-    out = console()
-    out.print(results_table(results))
-    out.print(f"what the player said: {results[0].played.log}", soft_wrap=True)
+    else:
+        out = console()
+        out.print(results_table(results))
+        out.print(f"what the player said: {played.log}", soft_wrap=True)
+    if not played.frames:
+        did = "sent" if player is PlayerKind.PUBLISHER else "got"
+        raise LabError(f"{watch} {did} no media; {played.log} ends: {last_line(played.log)}")
 
 
 @app.command()
@@ -137,8 +146,10 @@ def shell(
     lab = Lab.find(name)
     namespace = lab.topology.namespace(lab.topology.node(node).name)
     typer.echo(f"{node} of lab {name}; the VIP serves rtsp://10.77.0.100/clip and /live; `exit` leaves")
+    typer.echo(f"`rtspdsr status` and others ask its daemon: {CONFIG_VARIABLE}={lab.daemon.config}")
     command = [*inside(namespace), os.environ.get("SHELL", "/bin/bash")]
-    os.execvpe(command[0], command, {**os.environ, "RTSPDSR_NODE": node})
+    environment = {**os.environ, "RTSPDSR_NODE": node, CONFIG_VARIABLE: str(lab.daemon.config)}
+    os.execvpe(command[0], command, environment)
 
 
 @app.command()
@@ -196,11 +207,13 @@ def _show(shown: demonstration.Demo) -> None:
     typer.echo("To keep a lab: rtspdsr lab up. Its web page: rtspdsr lab page.")
 
 
-def _print_status(found: dict[str, Any]) -> None:
+def _print_status(lab: Lab, found: dict[str, Any]) -> None:
     out = console()
     out.print(nodes_table(found))
     daemon = "forwards" if found["daemon"] else "does not run"
     out.print(f"the daemon {daemon}; everything of this lab is in {found['state']}", soft_wrap=True)
+    out.print("for `rtspdsr status`, `sessions` and others to ask it:", soft_wrap=True)
+    out.print(f"    export {CONFIG_VARIABLE}={lab.daemon.config}", soft_wrap=True, highlight=False)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -11,7 +12,9 @@ from typer.testing import CliRunner
 
 import rtspdsr.cli
 from rtspdsr.cli import COMMANDS, app, main
-from rtspdsr.errors import DataplaneError
+from rtspdsr.errors import ConfigError, DataplaneError
+from tests.admin.desk import Desk
+from tests.cli.serving import serving
 
 HEAVY = {"aiohttp", "aiortsp", "asyncio_dgram", "pydantic", "pyroute2", "scapy", "structlog"}
 
@@ -92,3 +95,11 @@ def test_an_error_is_a_message_and_an_exit_code(
 
     assert left.value.code == 3
     assert capsys.readouterr().err == "error: the kernel said no\n"
+
+
+def test_the_environment_names_the_configuration_where_no_option_does(tmp_path: Path) -> None:
+    with serving(Desk(), tmp_path) as config:
+        ran = CliRunner().invoke(app, ["status"], env={"RTSPDSR_CONFIG": str(config)}, catch_exceptions=False)
+        other = CliRunner().invoke(app, ["status", "--config", "none"], env={"RTSPDSR_CONFIG": str(config)})
+    assert "cam-a" in ran.stdout
+    assert isinstance(other.exception, ConfigError)

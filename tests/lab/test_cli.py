@@ -55,6 +55,21 @@ def test_play_tells_what_the_player_got_and_what_crossed_the_balancer(lab: Lab) 
     assert record["media_sources"] == [str(VIP6)]
 
 
+def test_a_player_that_gets_no_media_is_a_failure_told_in_its_own_words(lab: Lab) -> None:
+    ran = rtspdsr("lab", "play", "--name", lab.topology.name, "--url", "nosuch", "--json", "--seconds", "2")
+    assert ran.returncode == LabError.exit_code
+    assert (json.loads(ran.stdout)["frames"], json.loads(ran.stdout)["media_sources"]) == (0, [])
+    assert "got no media" in ran.stderr
+    assert "404 Not Found" in ran.stderr
+
+
+def test_the_daemon_of_a_lab_is_asked_as_the_lab_says(lab: Lab) -> None:
+    shown = output("lab", "status", "--name", lab.topology.name)
+    assert f"export RTSPDSR_CONFIG={lab.daemon.config}" in shown.splitlines()[-1]
+    ask = f"{sys.executable} -m rtspdsr status; exit\n"
+    assert "gst-a" in output("lab", "shell", "player3", "--name", lab.topology.name, stdin=ask)
+
+
 def test_a_shell_is_on_the_node(lab: Lab) -> None:
     shown = output("lab", "shell", "player3", "--name", lab.topology.name, stdin="ip -brief address; exit\n")
     assert f"{lab.topology.node('player3').v4}" in shown
