@@ -56,6 +56,7 @@ GROUPS = (
     | rtnl.RTMGRP_IPV6_IFADDR
 )
 LISTEN_BYTES = 4 << 20  # a storm of neighbour messages while the loop is busy; beyond it, all is read anew
+DUMPS_MAX, DUMP_AGAIN_S = 20, 0.1  # how often a list is read that changes while it is read, and how far apart
 SO_RCVBUFFORCE = 33  # <asm-generic/socket.h>, not in the socket module
 
 NTF_USE = 0x1
@@ -110,14 +111,20 @@ class Netlink:
 
     async def links(self) -> list[Link]:
         """Read every interface."""
-        found: list[Link] = []
-        try:
-            for piece in self._kernel.links():
-                found += piece
-                await asyncio.sleep(0)
-        except OSError as error:
-            raise refused("list the interfaces", error) from error
-        return found
+        attempts = 0
+        while True:
+            attempts += 1
+            found: list[Link] = []
+            try:
+                for piece in self._kernel.links():
+                    found += piece
+                    await asyncio.sleep(0)
+            except OSError as error:
+                if not isinstance(error, InterruptedError) or attempts == DUMPS_MAX:
+                    raise refused("list the interfaces", error) from error
+            else:
+                return found
+            await asyncio.sleep(DUMP_AGAIN_S)
 
     def link(self, ifindex: int) -> Link | None:
         """Read one interface; None if there is none of this index."""

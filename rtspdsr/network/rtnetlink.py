@@ -21,6 +21,7 @@ from rtspdsr.network.values import Hop, Link, LinkGone, Message, NeighbourEntry,
 # <linux/netlink.h>
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
+NLM_F_DUMP_INTR = 0x10  # of an answer: what is dumped has changed meanwhile
 NLM_F_REPLACE, NLM_F_CREATE = 0x100, 0x400
 NLA_TYPE_MASK = 0x3FFF
 
@@ -48,11 +49,13 @@ DATAGRAM_MAX = 1 << 16
 class Raw:
     """One message.
 
-    kind: ``RTM_*``
-    body: what follows the header
+    kind:  ``RTM_*``
+    flags: ``NLM_F_*``
+    body:  what follows the header
     """
 
     kind: int
+    flags: int
     sequence: int
     body: bytes
 
@@ -61,10 +64,10 @@ def split(datagram: bytes) -> Iterator[Raw]:
     """The messages of a datagram."""
     at = 0
     while at + _HEADER.size <= len(datagram):
-        length, kind, _, sequence, _ = _HEADER.unpack_from(datagram, at)
+        length, kind, flags, sequence, _ = _HEADER.unpack_from(datagram, at)
         if length < _HEADER.size:
             return
-        yield Raw(kind, sequence, datagram[at + _HEADER.size : at + length])
+        yield Raw(kind, flags, sequence, datagram[at + _HEADER.size : at + length])
         at += _aligned(length)
 
 
@@ -165,7 +168,7 @@ class Kernel:
         self._socket.close()
 
     def links(self) -> Iterator[list[Link]]:
-        """Every interface, in pieces."""
+        """Every interface, in pieces. Raises InterruptedError after the last one if some may be missing."""
         for piece in self._ask(RTM_GETLINK, NLM_F_DUMP, _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0)):
             yield [link(raw) for raw in piece if raw.kind == RTM_NEWLINK]
 
@@ -198,14 +201,21 @@ class Kernel:
         number = next(self._numbers)
         length = _HEADER.size + len(body)
         self._socket.send(_HEADER.pack(length, kind, NLM_F_REQUEST | flags, number, 0) + body)
+        interrupted = False
         while True:
-            answers = []
+            answers: list[Raw] = []
             for raw in split(self._socket.recv(DATAGRAM_MAX)):
                 if raw.sequence != number:
                     continue  # of a request that was given up
-                if raw.kind == NLMSG_ERROR and (code := -_ERROR.unpack_from(raw.body)[0]):
-                    raise OSError(code, errno.errorcode.get(code, str(code)))
+                if flags & NLM_F_DUMP:
+                    interrupted |= bool(raw.flags & NLM_F_DUMP_INTR)
                 if raw.kind in (NLMSG_ERROR, NLMSG_DONE):
+                    if (code := -_ERROR.unpack_from(raw.body)[0]) > 0:
+                        raise OSError(code, errno.errorcode.get(code, str(code)))
+                    if interrupted:
+                        raise InterruptedError(errno.EINTR, "changed while it was read")
+                    if answers:
+                        yield answers
                     return
                 answers.append(raw)
             yield answers

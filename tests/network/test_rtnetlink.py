@@ -3,13 +3,18 @@
 import asyncio
 import errno
 import gc
-from collections.abc import Callable, Iterator
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rtspdsr.errors import DataplaneError
+from rtspdsr.network import netlink as module
 from rtspdsr.network import rtnetlink
 from rtspdsr.network.netlink import Netlink
 from rtspdsr.network.rtnetlink import Kernel, Raw
@@ -110,7 +115,62 @@ def test_whatever_octets_come_splitting_them_ends(datagram: bytes) -> None:
         assert len(raw.body) <= len(datagram)
 
 
+# --- a dump, as a kernel may answer it ------------------------------------------------------------------
+
+
+def answer(number: int, kind: int, body: bytes, flags: int = 0) -> bytes:
+    return struct.pack("=IHHII", 16 + len(body), kind, flags, number, 0) + body
+
+
+def done(number: int, code: int = 0, flags: int = 0) -> bytes:
+    return answer(number, rtnetlink.NLMSG_DONE, struct.pack("=i", code), flags)
+
+
+def an_interface(number: int, flags: int = 0) -> bytes:
+    name = struct.pack("=HH4s", 8, rtnetlink.IFLA_IFNAME, b"lan\0")
+    return answer(number, rtnetlink.RTM_NEWLINK, struct.pack("=BxHiII", 0, 0, 7, 0, 0) + name, flags)
+
+
+@asynccontextmanager
+async def answering(*datagrams: bytes) -> AsyncIterator[Netlink]:
+    """What asks a kernel that will answer this."""
+    async with Netlink() as netlink:
+        netlink._kernel.close()
+        netlink._kernel._socket, peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        netlink._kernel._socket.setblocking(False)
+        with peer:
+            for one in datagrams:
+                peer.send(one)
+            yield netlink
+
+
+async def test_a_list_that_the_kernel_could_not_end_is_no_list() -> None:
+    async with answering(an_interface(1), done(1, -errno.EBUSY)) as netlink:
+        with pytest.raises(DataplaneError, match="EBUSY"):
+            await netlink.links()
+
+
+async def test_a_list_that_changed_while_it_was_read_is_read_again() -> None:
+    torn = rtnetlink.NLM_F_DUMP_INTR
+    async with answering(
+        an_interface(1, torn), done(1), done(2, 0, torn), an_interface(3), done(3)
+    ) as netlink:
+        assert [one.interface for one in await netlink.links()] == ["lan"]
+
+
+async def test_a_list_that_changes_all_the_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "DUMPS_MAX", 3)
+    async with answering(*(done(number, 0, rtnetlink.NLM_F_DUMP_INTR) for number in (1, 2, 3))) as netlink:
+        with pytest.raises(DataplaneError, match="changed while it was read"):
+            await netlink.links()
+
+
+async def test_the_end_of_a_list_may_come_with_its_last_entries() -> None:
+    async with answering(an_interface(1) + done(1)) as netlink:
+        assert [one.interface for one in await netlink.links()] == ["lan"]
+
+
 def test_entries_of_other_families_concern_nobody() -> None:
-    bridge = Raw(rtnetlink.RTM_NEWNEIGH, 0, bytes([7]) + bytes(11))
+    bridge = Raw(rtnetlink.RTM_NEWNEIGH, 0, 0, bytes([7]) + bytes(11))
     assert rtnetlink.message(bridge) is None
-    assert rtnetlink.message(Raw(rtnetlink.RTM_NEWLINK, 0, bytes([7]) + bytes(15))) is None
+    assert rtnetlink.message(Raw(rtnetlink.RTM_NEWLINK, 0, 0, bytes([7]) + bytes(15))) is None
