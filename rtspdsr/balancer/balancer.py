@@ -320,6 +320,7 @@ class Balancer:
     def _forget(self, backend_id: int) -> None:
         """What is counted by a number that the next backend may have."""
         self.tracker.deliveries.forget(backend_id)
+        self._standings.forget(backend_id)
         self._tally.forget(backend_id)
         self._placing.forget(backend_id)
         self._drainer.drains.forget(backend_id)

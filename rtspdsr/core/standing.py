@@ -80,6 +80,17 @@ class Standings:
         """How a backend stands."""
         return self._judged.get(backend_id, _GOOD)
 
+    def forget(self, backend_id: int) -> None:
+        """A backend is gone, and another one may have its number."""
+        self._judged.pop(backend_id, None)
+        for window in self._windows:
+            for answered in (False, True):
+                del window[backend_id, answered]
+        self._waiting = {flow: one for flow, one in self._waiting.items() if one != backend_id}
+        self._stalled = {name: one for name, one in self._stalled.items() if one != backend_id}
+        self._sessions = {name: one for name, one in self._sessions.items() if one != backend_id}
+        del self._sessions_of[backend_id]
+
     def note(self, event: Event) -> None:
         """Take in an event of the tracker."""
         match event:

@@ -150,6 +150,23 @@ def test_one_that_left_the_configuration_is_forgotten() -> None:
     assert watch.standings.of(1).standing is Standing.GOOD
 
 
+def test_what_was_told_of_one_is_not_told_of_the_next_that_has_its_number() -> None:
+    watch = Watch()
+    watch.connections(1, 10, unanswered=8)
+    stalled = watch.sessions(1, 12, stalled=12)
+    watch.connections(2, 50)
+    watch.sessions(2, 20)
+    watch.judge()
+    assert watch.standings.of(1).standing is Standing.POOR
+
+    watch.standings.forget(1)
+    assert watch.standings.of(1).standing is Standing.GOOD
+    watch.standings.note(SessionClosed(**watch.where(1, stalled[0]), reason=CloseReason.EXPIRED))
+    watch.connections(1, 10)
+    watch.sessions(1, 12)
+    assert watch.judge() == []
+
+
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 30), st.integers(0, 30)), max_size=12))
 def test_never_is_every_backend_worse_than_the_others(counts: list[tuple[int, int, int]]) -> None:
     watch = Watch()
