@@ -229,7 +229,7 @@ def is_waiting(session: Session, now: float) -> bool:
         session.state is State.PLAYING
         and session.quality.delivered_packets is None
         and any(track.transport == "udp" for track in session.tracks)
-        and now - session.opened_at < 2 * REPORT_WAIT_S
+        and now - (session.played_at or session.opened_at) < 2 * REPORT_WAIT_S
     )
 
 

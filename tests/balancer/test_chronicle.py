@@ -146,6 +146,16 @@ def test_what_stands_out_is_found(world: Told) -> None:
     assert [(one["event"], one["session"]) for one in top["failures"]] == [("session_stalled", "s2")]
 
 
+def test_a_client_that_plays_late_after_its_setup_is_waited_for(world: Told) -> None:
+    control = Control(client=ip_address("198.51.100.9"), port=40004)
+    *asked, play = play_udp(control, session="d", port=7000)
+    world.feed(*asked)
+    world.wait(40)
+    world.feed(play)
+    assert is_waiting(world.tracker.sessions["s4"], world.now + 1)
+    assert not is_waiting(world.tracker.sessions["s4"], world.now + 60)
+
+
 def test_what_two_reports_cannot_have_told_yet_is_waited_for(world: Told) -> None:
     control = Control(client=ip_address("198.51.100.9"), port=40004)
     world.feed(*play_udp(control, session="d", port=7000))
