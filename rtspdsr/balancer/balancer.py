@@ -295,7 +295,10 @@ class Balancer:
 
     async def _remember(self) -> None:
         while True:
-            self._history.note(await status.readings(self._dataplane, self.fleet, self.tracker))
+            try:
+                self._history.note(await status.readings(self._dataplane, self.fleet, self.tracker))
+            except Exception as error:  # noqa: BLE001 - read again in a moment
+                self.failed(error)
             await asyncio.sleep(HISTORY_S)
 
     async def _watch(self) -> None:

@@ -1,8 +1,8 @@
 """How each backend was when the daemon last knew, kept over a restart: down, or coming back by a slow start.
 
 A daemon that starts knows nothing of its backends, and would send clients to a dead one until checks have
-failed. So it keeps out what was out, until checks let it in; unless that is all of a service, for then the
-record may be wrong and somebody has to serve. It decides nothing else.
+failed. So it keeps out what was out, until checks let it in; unless that is all that the operator has left
+in a service, for then the record may be wrong and somebody has to serve. It decides nothing else.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from rtspdsr.balancer.placing import Placing
 from rtspdsr.balancer.statefile import StateFile
 from rtspdsr.core.health import Health
 from rtspdsr.errors import RtspDsrError
-from rtspdsr.model import Backend, Service
+from rtspdsr.model import AdminState, Backend, Service
 
 FILE = "conditions.json"
 LOOK_S = 1.0
-RETRY_S = 60.0  # after the disk has refused it
+RETRY_S = 60.0  # after it could not be written
 
 Record = Mapping[str, Any]
 
@@ -62,10 +62,12 @@ class Conditions:
         now, ahead = time.monotonic(), time.monotonic() - time.time()
         known = {one: kept[name] for name, one in _named(service) if name in kept}
         down = {one: record for one, record in known.items() if "down_at" in record}
+        ready = [one for one in service.backends if self._fleet.admin_state(one) is AdminState.READY]
+        someone_serves = any(one not in down for one in ready)
         for one, record in known.items():
             if one not in down:
                 self._placing.recall(service, one, min(now, float(record["back_at"]) + ahead))
-            elif len(down) < len(service.backends):
+            elif someone_serves:
                 problems = {str(check): str(problem) for check, problem in record["problems"].items()}
                 self._health.recall(one.backend_id, problems, min(now, float(record["down_at"]) + ahead), now)
                 self._fleet.mark(one.backend_id, down=self._health.is_down(one.backend_id))
@@ -74,13 +76,12 @@ class Conditions:
         """Write down what changes, for ever."""
         while True:
             await asyncio.sleep(LOOK_S)
-            present = self._present()
-            if present == self._kept:
-                continue
             try:
-                await asyncio.to_thread(self._file.save, present)
-                self._kept = present
-            except RtspDsrError as error:
+                present = self._present()
+                if present != self._kept:
+                    await asyncio.to_thread(self._file.save, present)
+                    self._kept = present
+            except Exception as error:  # noqa: BLE001 - written again in a while
                 self._failed(error)
                 await asyncio.sleep(RETRY_S)
 

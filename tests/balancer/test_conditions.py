@@ -19,6 +19,7 @@ from rtspdsr.core.events import BackendUp
 from rtspdsr.core.health import Check, Order, Outcome
 from rtspdsr.core.slowstart import SHARES
 from rtspdsr.core.tracker import Tracker, TrackerLimits
+from rtspdsr.model import AdminState
 from tests.balancer import test_checks
 from tests.balancer.test_checks import config
 from tests.balancer.test_fleet import heard, mac
@@ -123,6 +124,18 @@ async def test_when_all_of_a_service_were_down_all_may_serve(
         assert daemon.states() == ["up", "up"]
 
 
+async def test_one_that_was_down_may_serve_when_the_operator_has_taken_out_the_others(
+    start: Callable[..., Daemon], tmp_path: Path
+) -> None:
+    down = {"down_at": time.time(), "problems": {"options": "refuses connections"}}
+    daemon = start()
+    daemon.fleet.administer(2, AdminState.MAINT, closed=True)
+    (tmp_path / FILE).write_text(json.dumps({"cams/a": down}))
+    daemon.conditions.recall()
+    async with daemon.running():
+        assert daemon.states() == ["up", "maint"]
+
+
 async def test_a_slow_start_goes_on_where_it_was(start: Callable[..., Daemon], tmp_path: Path) -> None:
     first = start(slow_start_s=3600.0)
     async with first.running():
@@ -137,6 +150,22 @@ async def test_a_slow_start_goes_on_where_it_was(start: Callable[..., Daemon], t
     async with second.running():
         one, other = second.fleet.services[0].backends
         assert (second.placing.share(one), second.placing.share(other)) == (SHARES[2], 1.0)
+
+
+async def test_a_fault_is_told_and_survived(
+    start: Callable[..., Daemon], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RETRY_S", 0.01)
+    daemon = start()
+    daemon.find(2, "")
+    daemon.find(1, "refuses connections")
+    with monkeypatch.context() as broken:
+        broken.setattr(daemon.health, "fallen", None)  # what calls it raises TypeError
+        async with daemon.running():
+            await until(lambda: daemon.faults)
+            broken.undo()
+            await until(lambda: "cams/a" in written(tmp_path))
+    assert {type(one) for one in daemon.faults} == {TypeError}
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"cams/a": 7}', '{"cams/a": {"down_at": "x", "problems": {}}}'])
