@@ -59,7 +59,7 @@ def explain(client: Client, config: ConfigOption = CONFIG, as_json: JsonOption =
             why = "decides" if step["taken"] else step["problem"]
             typer.echo(f"    {step['tier']:<9} {holds}{': ' if holds else ''}{why}")
     if port is None:
-        typer.echo("Ports that its sessions have pinned go where these are: name one, as CLIENT:PORT.")
+        typer.echo("A port that a session has pinned goes where that session is: ask for it as CLIENT:PORT.")
 
 
 def parse(text: str) -> tuple[Address, int | None]:

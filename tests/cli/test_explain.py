@@ -60,7 +60,7 @@ def test_without_a_port_what_is_told_holds_for_those_that_are_not_pinned(
         told = CliRunner().invoke(app, command, catch_exceptions=False).stdout.splitlines()
 
     assert told[0].startswith("UDP to 192.0.2.10 (cams), from a port without a pin, goes to cam-b: ")
-    assert "name one, as CLIENT:PORT" in told[-1]
+    assert "ask for it as CLIENT:PORT" in told[-1]
 
 
 def test_without_a_daemon_and_without_maps_it_says_so(tmp_path: Path) -> None:
