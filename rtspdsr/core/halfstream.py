@@ -125,9 +125,8 @@ class HalfStream:
     def _begin(self, initial: int | None) -> None:
         self._origin = None if initial is None else (initial + 1) & 0xFFFFFFFF
         self._next = 0
-        self._expected: int | None = (
-            None  # sequence number of the next byte; only where nothing is out of order
-        )
+        # sequence number of the next byte; only where nothing is out of order
+        self._expected: int | None = None
         self._end: int | None = None
         self._end_heard_at = 0.0
         self._acknowledged: int | None = None

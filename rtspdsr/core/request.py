@@ -61,7 +61,7 @@ def without_credentials(url: str) -> str:
         port = authority.rpartition(":")[2] if ":" in authority and not authority.endswith("]") else ""
         if "@" in authority:
             rest = authority.rpartition("@")[2] + rest[len(authority) :]
-        elif port and not port.isdecimal() and "@" in rest:
+        elif port and not port.isdecimal():
             rest = rest.rpartition("@")[2]  # a slash in the password, not escaped
         url = scheme + separator + rest
     return _QUERY_SECRET.sub(r"\1***", url) if "=" in url else url

@@ -82,7 +82,10 @@ def at_fault(_: object) -> None:
     raise ZeroDivisionError("of ours")
 
 
-def test_a_fault_of_an_onlooker_costs_neither_a_pin_nor_what_others_see(stand: Stand) -> None:
+def test_a_fault_of_an_onlooker_costs_neither_a_pin_nor_what_others_see(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REPEAT_S", 3600.0)
     applier = stand.looked_at_by(at_fault, stand.seen.append)
     applier.apply(EFFECTS)
     assert stand.stands()

@@ -28,10 +28,8 @@ from tests.packets.runner import SERVICE, UP, B, XdpRunner, mac
 SERVER = "192.0.2.20"  # at the near end, where nobody answers
 STREAM = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 LISTENING_S = 10.0
-IN_KERNEL, IN_PROCESS = (
-    192,
-    64,
-)  # packets under way: less than the ring of a veth or the buffer of a socket holds
+#: Packets under way: less than the ring of a veth or the buffer of a socket holds.
+IN_KERNEL, IN_PROCESS = 192, 64
 
 Standing = AbstractContextManager[list[int]]
 
