@@ -118,7 +118,9 @@ class Outcome:
             ("memory", self.memory, MEMORY_KIB),
             ("descriptors", self.descriptors, DESCRIPTORS),
         ):
-            if growth is not None and growth.exceeds(limit):
+            if growth is None:
+                found.append(f"{name}: growth was not judged")
+            elif growth.exceeds(limit):
                 found.append(f"{name}: {growth.per_minute:.1f} a minute, more than {limit:g}")
         return found
 
