@@ -52,7 +52,7 @@ class Summary:
     transport: of its tracks, each once, joined by ``+``
     loss:      packets lost of those expected, 0 to 1, over the whole session
     failed:    why it counts as a failure; None if it does not
-    untold:    whether media arrived is not told: its server forbids receiver reports
+    untold:    whether media arrived is not told: its server seems to forbid receiver reports
     problems:  keys that are missing or hold what they cannot
     """
 
@@ -163,16 +163,16 @@ def summary(line: Line, *, recording: bool) -> Summary:
         lost = max(found.lost_packets or 0.0, 0.0)
         found.loss = lost / max(found.delivered_packets, lost)
     found.failed = _failure(found, recording)
-    if found.failed == "no_delivery" and _obeys_silence(found):
+    if found.failed == "no_delivery" and _seems_silenced(found):
         found.failed, found.untold = None, True
     return found
 
 
-def _obeys_silence(found: Summary) -> bool:
+def _seems_silenced(found: Summary) -> bool:
     """Whether the lack of reports is no sign: the player plays on, which it would not if nothing came.
 
     GStreamer sends none where the SDP says ``b=RR:0`` (RFC 3556), as VLC's does; over UDP it gives up after
-    5 s without a packet. The other players send reports all the same.
+    5 s without a packet. The other players send reports all the same. The SDP itself is never seen.
     """
     return found.transport == "udp" and found.user_agent.startswith("GStreamer/")
 

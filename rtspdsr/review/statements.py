@@ -93,7 +93,9 @@ def _overview(survey: Survey) -> Table:
         notes.append("The number of clients is an estimate, wrong by 1.6 % usually.")
     if whole.untold:
         notes.append(
-            "not told: played on, and sent no receiver reports because the SDP forbids them (b=RR:0)."
+            "not told: GStreamer over UDP that played on without receiver reports, as it does where the SDP "
+            "forbids them (b=RR:0). The SDP was not seen: that media arrived is inferred, since it gives up "
+            "after 5 s without a packet."
         )
     if survey.unfollowed:
         notes.append(f"{survey.unfollowed:,} sessions began while too many others were open to be followed.")

@@ -146,6 +146,7 @@ def test_a_player_that_may_not_report_has_not_failed() -> None:
     (overview,) = [one for one in report(survey, {}).tables if one.name == "overview"]
     assert overview.rows[0]["untold"] == 1
     assert "b=RR:0" in overview.note
+    assert "inferred" in overview.note  # nobody saw the SDP
 
 
 def test_shares_of_the_table_in_force_are_followed() -> None:
