@@ -191,6 +191,30 @@ def test_nothing_is_installed_when_nothing_is_missing() -> None:
     assert ran.stdout + ran.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("written", "stays"),
+    [
+        ("# made by install-missing of rtspdsr, process 99999999", False),
+        (f"# made by install-missing of rtspdsr, process {os.getpid()}", True),
+        ("# the operator's own", True),
+    ],
+    ids=["left behind by a kill", "in use", "of somebody else"],
+)
+def test_what_forbids_services_to_start_outlives_only_a_kill(
+    tmp_path: Path, written: str, stays: bool
+) -> None:
+    policy = tmp_path / "policy-rc.d"
+    policy.write_text(f"#!/bin/sh\n{written}\nexit 101\n")
+    script = (ROOT / "apt/install-missing").read_text()
+    assert "/usr/sbin/policy-rc.d" in script
+    (tmp_path / "install-missing").write_text(script.replace("/usr/sbin/policy-rc.d", str(policy)))
+    (tmp_path / "packages.txt").write_text("bash\n")
+
+    subprocess.run(["bash", tmp_path / "install-missing"], check=True)
+
+    assert policy.exists() is stays
+
+
 @pytest.mark.parametrize("named", [None, "bench.txt"])
 def test_what_is_missing_is_named_to_one_who_may_not_install_it(tmp_path: Path, named: str | None) -> None:
     shutil.copy(ROOT / "apt/install-missing", tmp_path)
