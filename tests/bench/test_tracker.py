@@ -97,3 +97,12 @@ def test_the_part_as_a_whole_with_few_sessions(monkeypatch: pytest.MonkeyPatch) 
     upkeep, steps = tracker.plots(list(cells.values()))
     assert "20 live sessions, UDP: with keepalives" in upkeep.svg
     assert "10 live sessions, interleaved" in steps.svg
+
+
+def test_the_longest_of_several_steps_can_be_drawn() -> None:
+    longest = tracker._most([1.0, 2.0, 9.0])
+    (_, plot) = tracker.plots(
+        [tracker.Cell("longest step of the loop, 10 live sessions, UDP", longest, "ms")]
+    )
+    assert longest.median == longest.high == 9.0
+    assert "longest" in plot.svg

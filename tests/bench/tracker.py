@@ -225,7 +225,7 @@ def _spread(values: list[float]) -> Spread:
 def _most(values: list[float]) -> Spread:
     """The greatest is the figure to judge by, whatever the rest was."""
     spread = _spread(values)
-    return Spread(max(values), spread.least, spread.low, spread.high)
+    return Spread(max(values), spread.least, spread.low, max(values))
 
 
 def tables(cells: list[Cell]) -> list[Table]:
