@@ -585,7 +585,7 @@ class Crowd:
         self.world.release(backend_id, CloseReason.BACKEND_DOWN)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(_STEP, max_size=40))
 def test_whatever_clients_do_pins_are_those_of_sessions_and_connections(
     steps: list[tuple[object, ...]],
@@ -604,7 +604,7 @@ def test_whatever_clients_do_pins_are_those_of_sessions_and_connections(
     assert len(of(SessionSummary, world.log)) == len(opened)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 5000), st.binary(max_size=60), st.integers(0, 31)), max_size=30))
 def test_any_segments_are_survived(segments: list[tuple[int, bytes, int]]) -> None:
     world, control = World(), Control()

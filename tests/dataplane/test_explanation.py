@@ -106,7 +106,7 @@ def test_the_same_of_fragments(xdp: XdpRunner, situation: tuple[Given, ...]) -> 
     agree(xdp, Kind.FRAGMENT)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.sampled_from(
