@@ -99,12 +99,14 @@ def coming_and_going(rounds: int, tell: Tell, *, logged: bool) -> Iterator[Cell]
                 stand.ask()
                 begun = stand.cpu_s()
                 played = crowd.play(range(first, first + BURST), whole=True)
-                while stand.ask().pins:
+                told = [stand.ask()]
+                while told[-1].pins:
                     time.sleep(0.1)
+                    told.append(stand.ask())
                 took = stand.cpu_s() - begun
                 if number:  # the first round warms up
                     rates.append(BURST / took)
-                    longest.append(stand.ask().longest_s * 1e3)
+                    longest.append(1e3 * max(one.longest_s for one in told))  # since it was asked before
                     late += played.late
                     sent += played.requests + played.datagrams
     yield Cell(f"new sessions, {how}", _spread(rates), "/s", ">= 1000" if logged else ">= 3000")
